@@ -3,8 +3,8 @@
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import { ApiError } from "./api-error.ts";
-import type { ApiResource, KubeObject } from "./api-object.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
+import type { ApiResource, KubeObject } from "./kube-object.ts";
 import { LineDecoder } from "./line-decoder.ts";
 import { ResourceClient } from "./resource-client.ts";
 import { queryString } from "./resource-path.ts";

@@ -4,8 +4,8 @@
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import { ApiError } from "./api-error.ts";
-import { type KubeObject, objectKey } from "./api-object.ts";
 import { Backoff, watchBackoff } from "./backoff.ts";
+import { type KubeObject, objectKey } from "./kube-object.ts";
 import type { ResourceClient, Selection } from "./resource-client.ts";
 import type { Store } from "./store.ts";
 import { resourceVersionOf, type WatchEvent } from "./watch-event.ts";

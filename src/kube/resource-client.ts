@@ -1,8 +1,8 @@
 // The verbs of one resource. Bodies travel as they are (no models that drop unknown fields); what returns is parsed once.
 
 import { ApiError, isApiError } from "./api-error.ts";
-import { type ApiResource, apiVersionOf, type Draft, type KubeObject } from "./api-object.ts";
 import type { ApiRequest, KubeApi } from "./kube-client.ts";
+import { type ApiResource, apiVersionOf, type Draft, type KubeObject } from "./kube-object.ts";
 import { resourcePath } from "./resource-path.ts";
 import { resourceVersionOf, type WatchEvent } from "./watch-event.ts";
 

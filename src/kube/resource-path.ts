@@ -1,7 +1,7 @@
 // The URL path of a resource: collection, object, subresource.
 
 import { Failure } from "../runtime/failure.ts";
-import type { ApiResource } from "./api-object.ts";
+import type { ApiResource } from "./kube-object.ts";
 
 /**
  * Path below the server's URL. Without a name it is the collection; without a namespace, a namespaced collection spans all

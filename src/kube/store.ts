@@ -1,6 +1,6 @@
 // The local copy of a resource: filled by a reflector, read by everyone, with a gate that opens once it is complete.
 
-import { type KubeObject, objectKey } from "./api-object.ts";
+import { type KubeObject, objectKey } from "./kube-object.ts";
 
 export type StoreChange<T> =
   | { readonly type: "Added"; readonly key: string; readonly object: T; readonly previous?: undefined }
