@@ -1,0 +1,320 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { FakeApiServer } from "../../test/support/fake-api-server.ts";
+import { FakeClock, settle } from "../../test/support/fake-clock.ts";
+import { seededRandom } from "../../test/support/seeded-random.ts";
+import { silentLog } from "../../test/support/silent-log.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { ApiRequest, KubeApi, WatchRequest } from "./kube-client.ts";
+import { LeaderElector, type Term } from "./leader-elector.ts";
+import { leases } from "./lease.ts";
+
+/** A process's way to the API server: slow, or cut before the request or before its answer. */
+class Link implements KubeApi {
+  cut: "none" | "request" | "answer" = "none";
+  latencyMilliseconds = 0;
+  readonly #server: FakeApiServer;
+  readonly #clock: Clock;
+
+  constructor(options: { server: FakeApiServer; clock: Clock }) {
+    this.#server = options.server;
+    this.#clock = options.clock;
+  }
+
+  async request(request: ApiRequest): Promise<unknown> {
+    const { signal, ...rest } = request;
+    if (this.cut === "request") await this.#silence(signal);
+    // The request is on its way whatever its sender does then: it may be carried out late.
+    const answer = this.#clock.sleep(this.latencyMilliseconds).then(() => this.#server.request(rest));
+    answer.catch(() => undefined);
+    if (this.cut === "answer") await this.#silence(signal);
+    const aborted = new Promise<never>((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+    return await Promise.race([answer, aborted]);
+  }
+
+  watch(request: WatchRequest): ReturnType<KubeApi["watch"]> {
+    return this.#server.watch(request);
+  }
+
+  async #silence(signal: AbortSignal | undefined): Promise<void> {
+    await new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+  }
+}
+
+/** A machine's clock: its wall clock is off by any amount, its rate by a few percent. */
+class DriftingClock implements Clock {
+  readonly #base: FakeClock;
+  readonly #rate: number;
+  readonly #offset: number;
+
+  constructor(options: { base: FakeClock; rate: number; offsetMilliseconds: number }) {
+    this.#base = options.base;
+    this.#rate = options.rate;
+    this.#offset = options.offsetMilliseconds;
+  }
+
+  now(): number {
+    return this.#base.now() + this.#offset;
+  }
+
+  monotonic(): number {
+    return this.#base.monotonic() * this.#rate + 1_000_000;
+  }
+
+  sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
+    return this.#base.sleep(milliseconds / this.#rate, signal);
+  }
+}
+
+/** A process that campaigns for ever, as a Deployment would restart it. */
+class Candidate {
+  readonly link: Link;
+  leadingAs: Term | undefined;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  #crash = new AbortController();
+  #incarnation = 0;
+  #stop = new AbortController();
+  running: Promise<unknown> = Promise.resolve();
+  readonly name: string;
+
+  constructor(options: { name: string; server: FakeApiServer; clock: Clock; random: () => number }) {
+    this.name = options.name;
+    this.#clock = options.clock;
+    this.#random = options.random;
+    this.link = new Link({ server: options.server, clock: options.clock });
+  }
+
+  start(): void {
+    this.#incarnation += 1;
+    const stop = new AbortController();
+    const crash = new AbortController();
+    this.#stop = stop;
+    this.#crash = crash;
+    const link = this.link;
+    const client: KubeApi = {
+      // A crashed process sends nothing any more, and nothing it does counts.
+      request: (request) => (crash.signal.aborted ? new Promise(() => undefined) : link.request(request)),
+      watch: (request) => link.watch(request),
+    };
+    const elector = new LeaderElector({
+      client,
+      namespace: "system",
+      name: "leader",
+      identity: `${this.name}-${this.#incarnation}`,
+      clock: this.#clock,
+      random: this.#random,
+      log: silentLog,
+    });
+    const onStarted = async (signal: AbortSignal, term: Term) => {
+      if (crash.signal.aborted) return;
+      this.leadingAs = term;
+      // The work ends at once when told; what takes longer is the caller's to fence.
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+      if (!crash.signal.aborted) this.leadingAs = undefined;
+    };
+    this.running = elector.run({ signal: stop.signal, onStarted }).catch(() => undefined);
+  }
+
+  crash(): void {
+    this.#crash.abort();
+    this.leadingAs = undefined;
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  restart(): void {
+    this.crash();
+    this.#stop.abort();
+    this.start();
+  }
+}
+
+function cluster(options: { rates: readonly number[]; offsets: readonly number[]; seed: number }) {
+  const base = new FakeClock();
+  const server = new FakeApiServer({ clock: base });
+  const candidates = options.rates.map(
+    (rate, index) =>
+      new Candidate({
+        name: `candidate-${index}`,
+        server,
+        clock: new DriftingClock({ base, rate, offsetMilliseconds: options.offsets[index] ?? 0 }),
+        random: seededRandom(options.seed + index),
+      }),
+  );
+  const leaders = () => candidates.filter(({ leadingAs }) => leadingAs !== undefined);
+  return { base, server, candidates, leaders };
+}
+
+describe("LeaderElector", () => {
+  it("elects one, and another within a retry after the first has stopped in good order", async () => {
+    const { base, candidates, leaders } = cluster({ rates: [1, 1], offsets: [0, 0], seed: 1 });
+    for (const candidate of candidates) candidate.start();
+    await base.advance(3_000);
+    const [first] = leaders();
+    expect(leaders()).toHaveLength(1);
+    first?.stop();
+    await base.advance(2_500);
+    expect(leaders()).toHaveLength(1);
+    expect(leaders()[0]?.name).not.toBe(first?.name);
+  });
+
+  it("waits out the lease of a leader that crashed, by its own clock", async () => {
+    const { base, candidates, leaders } = cluster({ rates: [1, 1], offsets: [0, 7_200_000], seed: 2 });
+    const [first, second] = candidates;
+    first?.start();
+    await base.advance(3_000);
+    second?.start();
+    await base.advance(5_000);
+    first?.crash();
+    await base.advance(12_000);
+    expect(leaders()).toEqual([]);
+    await base.advance(6_000);
+    expect(leaders().map(({ name }) => name)).toEqual(["candidate-1"]);
+  });
+
+  it("aborts a leader's work within the renew deadline when requests hang, and reports LeaseLost", async () => {
+    const clock = new FakeClock();
+    const server = new FakeApiServer({ clock });
+    const link = new Link({ server, clock });
+    const elector = new LeaderElector({
+      client: link,
+      namespace: "system",
+      name: "leader",
+      identity: "me",
+      clock,
+      random: () => 0,
+      log: silentLog,
+    });
+    let lostAt: number | undefined;
+    const onStarted = async (signal: AbortSignal) => {
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+      lostAt = clock.monotonic();
+    };
+    const running = elector.run({ signal: new AbortController().signal, onStarted });
+    const outcome = expect(running).rejects.toMatchObject({ reason: "LeaseLost" });
+    await clock.advance(4_000);
+    link.cut = "request";
+    await clock.advance(20_000);
+    await outcome;
+    expect(lostAt).toBeLessThanOrEqual(14_000);
+    expect(clock.sleeping).toBe(0);
+  });
+
+  it("waits for the leader's work to end before it releases the lease", async () => {
+    const clock = new FakeClock();
+    const server = new FakeApiServer({ clock });
+    const options = { client: server, namespace: "system", name: "leader", identity: "me", clock, random: () => 0 };
+    const elector = new LeaderElector({ ...options, log: silentLog });
+    const stop = new AbortController();
+    const running = elector.run({ signal: stop.signal, onStarted: async () => await clock.sleep(60_000) });
+    await settle();
+    stop.abort();
+    await clock.advance(30_000);
+    const holder = () => Reflect.get(Object(server.all(leases)[0]?.spec), "holderIdentity");
+    expect(holder()).toBe("me");
+    await clock.advance(30_000);
+    await running;
+    expect(holder()).toBeUndefined();
+  });
+
+  it("passes on what the work throws, after releasing the lease", async () => {
+    const clock = new FakeClock();
+    const server = new FakeApiServer({ clock });
+    const options = { client: server, namespace: "system", name: "leader", identity: "me", clock, random: () => 0 };
+    const elector = new LeaderElector({ ...options, log: silentLog });
+    const onStarted = async () => await Promise.reject(new Error("broken"));
+    await expect(elector.run({ signal: new AbortController().signal, onStarted })).rejects.toThrow("broken");
+    expect(Reflect.get(Object(server.all(leases)[0]?.spec), "holderIdentity")).toBeUndefined();
+  });
+
+  it("never has two leaders, and terms only grow, under skew, drift, partitions, crashes and late requests", async () => {
+    const who = fc.integer({ min: 0, max: 2 });
+    const step = fc.oneof(
+      {
+        weight: 3,
+        arbitrary: fc.record({
+          do: fc.constant("advance" as const),
+          milliseconds: fc.integer({ min: 100, max: 20_000 }),
+        }),
+      },
+      {
+        weight: 2,
+        arbitrary: fc.record({
+          do: fc.constant("cut" as const),
+          who,
+          how: fc.constantFrom("none", "request", "answer"),
+        }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          do: fc.constant("latency" as const),
+          who,
+          milliseconds: fc.integer({ min: 0, max: 6_000 }),
+        }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({ do: fc.constantFrom("crash" as const, "restart" as const, "stop" as const), who }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({ do: fc.constant("fault" as const), status: fc.constantFrom(0, 409, 429, 500) }),
+      },
+    );
+    const scenario = fc.record({
+      rates: fc.tuple(...[0, 1, 2].map(() => fc.double({ min: 0.95, max: 1.05, noNaN: true }))),
+      offsets: fc.tuple(...[0, 1, 2].map(() => fc.integer({ min: -1e10, max: 1e10 }))),
+      seed: fc.nat(),
+      script: fc.array(step, { maxLength: 30 }),
+    });
+    let terms = 0;
+    await fc.assert(
+      fc.asyncProperty(scenario, async ({ rates, offsets, seed, script }) => {
+        const { base, server, candidates, leaders } = cluster({ rates, offsets, seed });
+        let lastTerm = -1;
+        const check = () => {
+          expect(leaders().length).toBeLessThanOrEqual(1);
+          const term = leaders()[0]?.leadingAs?.transitions;
+          if (term === undefined) return;
+          expect(term).toBeGreaterThanOrEqual(lastTerm);
+          if (term > lastTerm) terms += 1;
+          lastTerm = term;
+        };
+        const advance = async (milliseconds: number) => {
+          for (let passed = 0; passed < milliseconds; passed += 100) {
+            await base.advance(100);
+            check();
+          }
+        };
+        for (const candidate of candidates) candidate.start();
+        for (const action of script) {
+          if (action.do === "advance") await advance(action.milliseconds);
+          else if (action.do === "fault") server.failNext("PATCH", /leases/, action.status);
+          else {
+            const candidate = candidates[action.who];
+            if (candidate === undefined) continue;
+            if (action.do === "cut") candidate.link.cut = action.how as Link["cut"];
+            else if (action.do === "latency") candidate.link.latencyMilliseconds = action.milliseconds;
+            else candidate[action.do]();
+          }
+          check();
+        }
+        // Once all is well, somebody leads.
+        server.clearFaults();
+        for (const candidate of candidates) {
+          candidate.link.cut = "none";
+          candidate.link.latencyMilliseconds = 0;
+          candidate.restart();
+        }
+        await advance(30_000);
+        expect(leaders()).toHaveLength(1);
+      }),
+      { numRuns: 40 },
+    );
+    expect(terms).toBeGreaterThan(40);
+  }, 60_000);
+});

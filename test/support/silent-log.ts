@@ -1,0 +1,5 @@
+// A logger that says nothing.
+
+import { createLogger } from "../../src/runtime/log.ts";
+
+export const silentLog = createLogger({ level: "silent" });
