@@ -1,0 +1,41 @@
+import { once } from "node:events";
+import { link, mkdtemp, rm, stat } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { claimStateDirectory } from "./state-directory.ts";
+
+async function emptyDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "dsnap-state-"));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  return directory;
+}
+
+describe("the agent's state directory", () => {
+  test("belongs to one agent at a time", async () => {
+    const path = await emptyDirectory();
+    {
+      await using _first = await claimStateDirectory(path);
+      await expect(claimStateDirectory(path)).rejects.toMatchObject({ reason: "AgentRunning" });
+    }
+    await using second = await claimStateDirectory(path);
+    expect(second.path).toBe(path);
+  });
+
+  test("is taken over from an agent that died", async () => {
+    const path = await emptyDirectory();
+    const dead = createServer().listen(join(path, "dead"));
+    await once(dead, "listening");
+    await link(join(path, "dead"), join(path, "agent.lock"));
+    dead.close();
+    await once(dead, "close");
+    await using claimed = await claimStateDirectory(path);
+    expect(claimed.path).toBe(path);
+  });
+
+  test("keeps journals from other users", async () => {
+    await using claimed = await claimStateDirectory(await emptyDirectory());
+    expect((await stat(claimed.journalDirectory)).mode & 0o777).toBe(0o700);
+  });
+});
