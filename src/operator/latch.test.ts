@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { DomainSnapshotStatus } from "../api/v1alpha1/domain-snapshot.ts";
-import { decideLatch, type Latch } from "./latch.ts";
+import { decideLatch, type Latch, requesterOf } from "./latch.ts";
 import { aContent, aSnapshot } from "./testing/objects.ts";
 
 const now = Date.UTC(2026, 0, 1);
@@ -9,6 +9,7 @@ const held: DomainSnapshotStatus = { phase: "ManualStoragePending" };
 const holding = aContent({ phase: "ManualStoragePending" });
 const managedFields = [
   { manager: "kubectl-create", time: "2026-01-01T00:00:00Z", fieldsV1: { "f:spec": { "f:domainRef": {} } } },
+  { manager: "somebody", time: "2026-01-01T00:00:04Z", fieldsV1: { "f:spec": { "f:resume": {} } } },
   { manager: "storage-hook", time: "2026-01-01T00:00:05Z", fieldsV1: { "f:spec": { "f:resume": {} } } },
 ];
 
@@ -17,13 +18,19 @@ describe("the latch", () => {
     expect(decideLatch({ snapshot: aSnapshot({ status: held }), content: holding, now })).toEqual({ desired: "Held" });
   });
 
-  test("releases at the first resume and records when and by which field manager", () => {
-    const snapshot = aSnapshot({ status: held, spec: { resume: true }, metadata: { managedFields } });
+  test("releases at the first resume and records when", () => {
+    const snapshot = aSnapshot({ status: held, spec: { resume: true } });
     expect(decideLatch({ snapshot, content: holding, now })).toEqual({
       desired: "Released",
       resumeRequestedAt: "2026-01-01T00:00:00.000000Z",
-      requestedBy: "storage-hook",
     });
+  });
+
+  test("names the field manager that wrote the field last", () => {
+    const snapshot = aSnapshot({ metadata: { managedFields } });
+    expect(requesterOf(snapshot, { desired: "Released", resumeRequestedAt: "t" })).toBe("storage-hook");
+    expect(requesterOf(snapshot, { desired: "Aborted", abortRequestedAt: "t" })).toBeUndefined();
+    expect(requesterOf(aSnapshot(), { desired: "Released" })).toBeUndefined();
   });
 
   test("does not act on a resume that got in before the hold was public", () => {

@@ -44,24 +44,20 @@ export function decideLatch(input: {
 
   const decided = content?.spec.desired ?? "Held";
   const at = microTime(input.now);
-  if (decided === "Released") return released(snapshot, content?.status?.releaseSeenAt ?? at);
-  if (decided === "Aborted") return snapshot.spec.abort === true ? aborted(snapshot, at) : { desired: "Aborted" };
+  if (decided === "Released") return { desired: "Released", resumeRequestedAt: content?.status?.releaseSeenAt ?? at };
+  if (decided === "Aborted") return snapshot.spec.abort === true ? aborted(at) : { desired: "Aborted" };
 
   const phase = content?.status?.phase;
   if (isTerminal(status.phase) || isTerminal(phase)) return held;
-  if (snapshot.spec.abort === true) return aborted(snapshot, at);
+  if (snapshot.spec.abort === true) return aborted(at);
   if (snapshot.metadata.deletionTimestamp !== undefined) return { desired: "Aborted" };
   const holdIsPublic = status.phase === "ManualStoragePending" && phase === "ManualStoragePending";
-  if (snapshot.spec.resume === true && holdIsPublic) return released(snapshot, at);
+  if (snapshot.spec.resume === true && holdIsPublic) return { desired: "Released", resumeRequestedAt: at };
   return held;
 }
 
-function released(snapshot: DomainSnapshot, at: string): Latch {
-  return { desired: "Released", resumeRequestedAt: at, ...requester(snapshot, "resume") };
-}
-
-function aborted(snapshot: DomainSnapshot, at: string): Latch {
-  return { desired: "Aborted", abortRequestedAt: at, ...requester(snapshot, "abort") };
+function aborted(at: string): Latch {
+  return { desired: "Aborted", abortRequestedAt: at };
 }
 
 const managedFields = z.array(
@@ -72,13 +68,13 @@ const managedFields = z.array(
   }),
 );
 
-/** The field manager that wrote the field last, as the API server recorded it. */
-function requester(snapshot: DomainSnapshot, field: "resume" | "abort"): { requestedBy?: string } {
+/** The field manager that wrote resume or abort last. Caches drop managedFields: this needs the object as the server has it. */
+export function requesterOf(snapshot: DomainSnapshot, latch: Latch): string | undefined {
+  const field = latch.abortRequestedAt === undefined ? "f:resume" : "f:abort";
   const parsed = managedFields.safeParse(snapshot.metadata["managedFields"]);
-  if (!parsed.success) return {};
+  if (!parsed.success) return undefined;
   const owners = parsed.data
-    .filter((entry) => Object.hasOwn(entry.fieldsV1?.["f:spec"] ?? {}, `f:${field}`))
+    .filter((entry) => Object.hasOwn(entry.fieldsV1?.["f:spec"] ?? {}, field))
     .sort((a, b) => (b.time ?? "").localeCompare(a.time ?? ""));
-  const manager = owners[0]?.manager;
-  return manager === undefined ? {} : { requestedBy: manager.slice(0, 256) };
+  return owners[0]?.manager?.slice(0, 256);
 }

@@ -10,7 +10,7 @@ import type { Clock } from "../runtime/clock.ts";
 import type { AgentPresence, Presence } from "./agent-presence.ts";
 import type { ClusterView } from "./cluster-view.ts";
 import { ContentLifecycle } from "./content-lifecycle.ts";
-import { decideLatch, type Latch } from "./latch.ts";
+import { decideLatch, type Latch, requesterOf } from "./latch.ts";
 import { agentLeaseName, contentName, finalizer } from "./names.ts";
 import { OrphanContents } from "./orphan-contents.ts";
 import { isTerminal } from "./phases.ts";
@@ -94,9 +94,9 @@ export class SnapshotReconciler {
   /** A Content exists: pass the user's wish on first, since a guest may stand still for it; then show what is known. */
   async #carryOn(snapshot: DomainSnapshot, found: DomainSnapshotContent, context: ReconcileContext): Promise<ReconcileResult> {
     const uid = snapshot.metadata.uid ?? "";
-    const latch = decideLatch({ snapshot, content: found, remembered: this.#latched.get(uid), now: this.#clock.now() });
-    if (latch.desired !== "Held") this.#latched.set(uid, latch);
-    const content = await this.#passOn(snapshot, found, latch, context);
+    const decided = decideLatch({ snapshot, content: found, remembered: this.#latched.get(uid), now: this.#clock.now() });
+    const content = await this.#passOn(snapshot, found, decided, context);
+    const latch = await this.#remember(snapshot, decided, context);
 
     const agent = this.#presence.of(agentLeaseName(content.spec.nodeName));
     if (snapshot.metadata.deletionTimestamp !== undefined) {
@@ -118,13 +118,27 @@ export class SnapshotReconciler {
     context: ReconcileContext,
   ): Promise<DomainSnapshotContent> {
     if (isTerminal(content.status?.phase)) return content;
-    const decidedNow = latch.desired !== content.spec.desired;
     const { hold, deletionPolicy } = snapshot.spec;
     // A hold that the request does not name is the plan's.
     const wanted = { desired: latch.desired, deletionPolicy, ...(hold === undefined ? {} : { hold }) };
-    const updated = await this.#contents.update(content, wanted, context.signal);
-    if (decidedNow) context.log.info({ desired: latch.desired, requestedBy: latch.requestedBy }, "hold decided");
-    return updated;
+    return await this.#contents.update(content, wanted, context.signal);
+  }
+
+  /** Adds who asked, once the guest need not wait for it any more. It is for people: a failed read is no reason to stop. */
+  async #remember(snapshot: DomainSnapshot, latch: Latch, context: ReconcileContext): Promise<Latch> {
+    const uid = snapshot.metadata.uid ?? "";
+    const { resumeRequestedAt, abortRequestedAt } = snapshot.status ?? {};
+    const isWritten = resumeRequestedAt !== undefined || abortRequestedAt !== undefined;
+    if (latch.desired === "Held" || isWritten || this.#latched.has(uid)) return latch;
+    this.#latched.set(uid, latch);
+    if (latch.resumeRequestedAt === undefined && latch.abortRequestedAt === undefined) return latch;
+    const { name, namespace } = snapshot.metadata;
+    const live = await this.#view.snapshots.client.get(name, namespace, { signal: context.signal }).catch(() => undefined);
+    const requestedBy = live === undefined ? undefined : requesterOf(live, latch);
+    const known = requestedBy === undefined ? latch : { ...latch, requestedBy };
+    this.#latched.set(uid, known);
+    context.log.info({ desired: known.desired, requestedBy }, "hold decided");
+    return known;
   }
 
   /** No agent has taken the Content up, and none will: the guest was never touched. */
