@@ -31,7 +31,7 @@ export interface DomainPublisherOptions {
 export class DomainPublisher {
   readonly #options: DomainPublisherOptions;
   readonly #writer: DomainWriter;
-  readonly #link: GuestLink;
+  readonly #link: GuestLink<Guest>;
   readonly #record: ImageRecordFile;
   #observation: GuestObservation | undefined;
   #state: DomainState = "Unknown";
@@ -46,8 +46,8 @@ export class DomainPublisher {
     const { namespace, name } = configuration;
     this.#record = new ImageRecordFile({ stateDirectory: options.stateDirectory, namespace, name });
     this.#writer = new DomainWriter({ ...options, namespace, name });
-    this.#link = new GuestLink({
-      configuration,
+    this.#link = new GuestLink<Guest>({
+      monitor: configuration.monitor,
       open: (signal) => Guest.open({ monitorPath: configuration.socket, clock, log, signal }),
       listener: {
         look: (guest, signal) => this.#look(guest, signal),
@@ -80,7 +80,7 @@ export class DomainPublisher {
   }
 
   /** Lends the guest for one snapshot, and shows which. */
-  async lend(contentName: string): Promise<LentGuest> {
+  async lend(contentName: string): Promise<LentGuest<Guest>> {
     const lent = await this.#link.lend();
     this.#activeSnapshot = contentName;
     this.#publish();

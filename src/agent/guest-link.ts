@@ -1,6 +1,5 @@
 // The connection to one guest's monitor: kept warm when it is ours alone, made on demand when it is shared, lent to the engine.
 
-import type { Guest } from "../qemu/guest.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { Failure } from "../runtime/failure.ts";
 import type { DomainConfiguration } from "./configuration.ts";
@@ -12,28 +11,36 @@ const probeMilliseconds = 30_000;
 /** Another tool on a shared monitor is done in moments; only one that stays is worth a word. */
 const toleratedBusyProbes = 3;
 
+/** The part of a guest that the link itself needs. */
+export interface LinkedGuest extends AsyncDisposable {
+  readonly connection: {
+    readonly closed: Promise<Failure>;
+    on(event: "*", listener: (event: { readonly event: string }) => void): () => void;
+  };
+}
+
 /** What the link tells its owner; calls never overlap. */
-export interface GuestLinkListener {
+export interface GuestLinkListener<G> {
   /** The guest can be talked to: look at it. Called again after `poke`, on events and at times. */
-  look(guest: Guest, signal: AbortSignal): Promise<void>;
+  look(guest: G, signal: AbortSignal): Promise<void>;
   /** An event of the guest, before any look it leads to. */
   event(name: string): void;
   /** The monitor cannot be used. */
   unavailable(failure: Failure): void | Promise<void>;
 }
 
-export interface GuestLinkOptions {
-  readonly configuration: DomainConfiguration;
-  readonly open: (signal: AbortSignal) => Promise<Guest>;
-  readonly listener: GuestLinkListener;
+export interface GuestLinkOptions<G> {
+  readonly monitor: DomainConfiguration["monitor"];
+  readonly open: (signal: AbortSignal) => Promise<G>;
+  readonly listener: GuestLinkListener<G>;
   readonly clock: Clock;
   readonly random: () => number;
 }
 
 /** A guest lent to the engine; while lent, the link sends nothing and opens nothing. */
-export interface LentGuest extends Disposable {
+export interface LentGuest<G> extends Disposable {
   /** The warm connection, if there is one; else the engine opens its own. */
-  readonly guest: Guest | undefined;
+  readonly guest: G | undefined;
 }
 
 /** Events after which the guest looks different. */
@@ -52,21 +59,21 @@ const telling: ReadonlySet<string> = new Set([
   "BLOCK_JOB_CANCELLED",
 ]);
 
-export class GuestLink {
-  readonly #options: GuestLinkOptions;
-  #guest: Guest | undefined;
+export class GuestLink<G extends LinkedGuest> {
+  readonly #options: GuestLinkOptions<G>;
+  #guest: G | undefined;
   #lent = 0;
   #dirty = false;
   #wake = new AbortController();
   /** Pending while a connect or a look is under way. */
   #busy: Promise<void> | undefined;
 
-  constructor(options: GuestLinkOptions) {
+  constructor(options: GuestLinkOptions<G>) {
     this.#options = options;
   }
 
   /** Lends the guest, after what the link itself is doing. */
-  async lend(): Promise<LentGuest> {
+  async lend(): Promise<LentGuest<G>> {
     this.#lent += 1;
     await this.#busy;
     let returned = false;
@@ -89,7 +96,7 @@ export class GuestLink {
 
   /** Connects and reconnects until the signal aborts; then closes the connection and resolves. */
   async run(signal: AbortSignal): Promise<void> {
-    const { configuration } = this.#options;
+    const { monitor, listener } = this.#options;
     for (let failures = 0; !signal.aborted; ) {
       if (this.#lent > 0) {
         await this.#rest(Number.POSITIVE_INFINITY, signal);
@@ -99,10 +106,10 @@ export class GuestLink {
       if (failure === undefined) failures = 0;
       else if (!signal.aborted && this.#lent === 0) {
         const passing =
-          configuration.monitor === "shared" && failure.reason === "MonitorBusy" && failures < toleratedBusyProbes;
-        if (!passing) await this.#options.listener.unavailable(failure);
+          monitor === "shared" && failure.reason === "MonitorBusy" && failures < toleratedBusyProbes;
+        if (!passing) await listener.unavailable(failure);
       }
-      if (configuration.monitor === "shared" && failure === undefined) {
+      if (monitor === "shared" && failure === undefined) {
         await this.#rest(probeMilliseconds, signal);
       } else if (failure !== undefined) {
         const bound = Math.min(firstBackoffMilliseconds * 2 ** failures, lastBackoffMilliseconds);
@@ -116,12 +123,12 @@ export class GuestLink {
 
   /** Opens and looks once. Returns why it could not. */
   async #connect(signal: AbortSignal): Promise<Failure | undefined> {
-    let guest: Guest | undefined;
+    let guest: G | undefined;
+    this.#dirty = false;
     try {
       guest = await this.#options.open(signal);
-      this.#dirty = false;
       await this.#options.listener.look(guest, signal);
-      if (this.#options.configuration.monitor === "dedicated") {
+      if (this.#options.monitor === "dedicated") {
         this.#guest = guest;
         guest = undefined;
       }
