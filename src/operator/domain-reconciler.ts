@@ -14,6 +14,8 @@ export class DomainReconciler {
   readonly #presence: AgentPresence;
   readonly #clock: Clock;
   readonly #writer: StatusWriter<Domain>;
+  /** Keys marked in this absence of their agent. One that writes without renewing its Lease is not fought with. */
+  readonly #marked = new Set<string>();
 
   constructor(options: { kind: Kind<Domain>; presence: AgentPresence; clock: Clock }) {
     this.#kind = options.kind;
@@ -25,18 +27,28 @@ export class DomainReconciler {
   /** Sets Ready=Unknown/AgentLost; a returning agent takes the condition back by publishing its Domains. */
   async reconcile(key: string, context: ReconcileContext): Promise<ReconcileResult> {
     const domain = this.#kind.store.get(key);
-    if (domain === undefined || domain.metadata.deletionTimestamp !== undefined) return {};
+    if (domain === undefined || domain.metadata.deletionTimestamp !== undefined) {
+      this.#marked.delete(key);
+      return {};
+    }
     const agent = this.#presence.of(agentLeaseName(domain.spec.nodeName));
-    if (agent.state !== "Lost") return { requeueAfterMilliseconds: agent.checkAfterMilliseconds };
-
+    if (agent.state !== "Lost") {
+      this.#marked.delete(key);
+      return { requeueAfterMilliseconds: agent.checkAfterMilliseconds };
+    }
+    if (this.#marked.has(key)) return {};
     const ready = domain.status?.conditions?.find((condition) => condition.type === "Ready");
-    if (ready?.status === "Unknown" && ready.reason === "AgentLost") return {};
+    if (ready?.status === "Unknown" && ready.reason === "AgentLost") {
+      this.#marked.add(key);
+      return {};
+    }
     const message = `the agent of node ${domain.spec.nodeName} does not renew its Lease; what is shown here may be out of date`;
     const conditions = stampConditions([{ type: "Ready", status: "Unknown", reason: "AgentLost", message }], domain.status?.conditions, {
       generation: domain.metadata.generation ?? 1,
       now: this.#clock.now(),
     });
     await this.#writer.write(domain, { conditions }, context);
+    this.#marked.add(key);
     context.log.warn({ node: domain.spec.nodeName }, "the agent is lost");
     return {};
   }

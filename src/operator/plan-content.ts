@@ -18,14 +18,19 @@ export function planContent(snapshot: DomainSnapshot, domain: Domain | undefined
     return refused("DomainNotFound", `no Domain ${wanted}: see kubectl get domains -n ${namespace}, or the agent's configuration`);
   }
   const unreachable = domain.status?.conditions?.find((c) => c.type === "Ready" && c.status === "False");
-  if (unreachable !== undefined) {
+  // A guest that was shut off has no monitor either; that it is off is the better news.
+  if (unreachable !== undefined && domain.status?.state !== "ShutOff") {
     const reason = isFailureReason(unreachable.reason) ? unreachable.reason : "DomainNotRunning";
     return refused(reason, `Domain ${domain.metadata.name} is not ready: ${unreachable.message || unreachable.reason}`);
   }
   try {
     const plan = planSnapshot(
       { namespace, name, uid, ...snapshot.spec },
-      { state: domain.status?.state ?? "Unknown", disks: domain.status?.disks ?? [], captureModes: domain.status?.captureModes },
+      {
+        state: domain.status?.state ?? "Unknown",
+        disks: domain.status?.disks ?? [],
+        ...(domain.status?.captureModes !== undefined && { captureModes: domain.status.captureModes }),
+      },
     );
     const spec: ContentSpec = {
       snapshotRef: { namespace, name, uid },

@@ -3,6 +3,7 @@
 
 import type { DomainSnapshot } from "../api/v1alpha1/domain-snapshot.ts";
 import type { DomainSnapshotContent } from "../api/v1alpha1/domain-snapshot-content.ts";
+import { isApiError } from "../kube/api-error.ts";
 import type { ReconcileContext, ReconcileResult } from "../kube/controller.ts";
 import type { EventRecorder } from "../kube/event-recorder.ts";
 import { addFinalizer } from "../kube/finalizers.ts";
@@ -86,9 +87,15 @@ export class SnapshotReconciler {
     const status = projectStatus({ snapshot, now: this.#clock.now() });
     const seen = snapshot.status === undefined ? await this.#publisher.publish(snapshot, status, context) : { snapshot };
     this.#view.snapshots.store.put(await addFinalizer(this.#view.snapshots.client, seen.snapshot, finalizer, context));
-    const content = await this.#contents.create(decision.spec, context.signal);
-    context.log.info({ content: content.metadata.name, node: content.spec.nodeName }, "handed to the agent");
-    return {};
+    try {
+      const content = await this.#contents.create(decision.spec, context.signal);
+      context.log.info({ content: content.metadata.name, node: content.spec.nodeName }, "handed to the agent");
+      return {};
+    } catch (error) {
+      if (!isApiError(error, "Invalid")) throw error;
+      const message = `the API server refused the plan, so operator and CRDs do not fit together: ${error.message}`;
+      return await this.#publish(seen.snapshot, { verdict: { kind: "Refused", reason: "InternalError", message } }, context);
+    }
   }
 
   /** A Content exists: pass the user's wish on first, since a guest may stand still for it; then show what is known. */
