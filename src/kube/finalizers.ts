@@ -37,6 +37,6 @@ async function patchFinalizers<T extends KubeObject>(
   finalizers: readonly string[],
   options: { signal?: AbortSignal },
 ): Promise<T> {
-  const { name, namespace, uid, resourceVersion } = object.metadata;
-  return await client.mergePatch(name, namespace, { metadata: { uid, resourceVersion, finalizers } }, options);
+  const { name, namespace, resourceVersion } = object.metadata;
+  return await client.mergePatch(name, namespace, { metadata: { resourceVersion, finalizers } }, options);
 }

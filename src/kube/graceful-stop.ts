@@ -1,5 +1,6 @@
 // Ending a process in order: the first signal asks, the second insists; each step of the way out has its time.
 
+import { constants } from "node:os";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import { withDeadline } from "./deadline.ts";
@@ -13,10 +14,10 @@ export interface StopSignal extends Disposable {
 export function stopOnSignals(options: { log: Logger; exit?: (code: number) => void }): StopSignal {
   const { log, exit = (code) => process.exit(code) } = options;
   const stop = new AbortController();
-  const onSignal = (name: NodeJS.Signals, number: number) => {
+  const onSignal = (name: NodeJS.Signals) => {
     if (stop.signal.aborted) {
       log.error({ signal: name }, "asked again: ending at once");
-      exit(128 + number);
+      exit(128 + constants.signals[name]);
       return;
     }
     log.info({ signal: name }, "stopping");
@@ -44,10 +45,11 @@ export interface StopStep {
  */
 export async function stopInOrder(options: { log: Logger; clock: Clock; steps: readonly StopStep[] }): Promise<void> {
   const { log, clock, steps } = options;
-  for (const { name, milliseconds, run } of steps) {
+  for (const step of steps) {
+    const { name, milliseconds } = step;
     try {
       await withDeadline({ clock, milliseconds, what: name }, (signal) =>
-        Promise.race([run(signal), rejected(signal)]),
+        Promise.race([step.run(signal), rejected(signal)]),
       );
     } catch (error) {
       log.warn({ err: error, step: name }, "a step of the way out failed");

@@ -13,6 +13,8 @@ import { leases } from "./lease.ts";
 class Link implements KubeApi {
   cut: "none" | "request" | "answer" = "none";
   latencyMilliseconds = 0;
+  /** Between the server's doing and our learning of it. */
+  answerLatencyMilliseconds = 0;
   readonly #server: FakeApiServer;
   readonly #clock: Clock;
 
@@ -25,7 +27,10 @@ class Link implements KubeApi {
     const { signal, ...rest } = request;
     if (this.cut === "request") await this.#silence(signal);
     // The request is on its way whatever its sender does then: it may be carried out late.
-    const answer = this.#clock.sleep(this.latencyMilliseconds).then(() => this.#server.request(rest));
+    const answer = this.#clock
+      .sleep(this.latencyMilliseconds)
+      .then(() => this.#server.request(rest))
+      .finally(() => this.#clock.sleep(this.answerLatencyMilliseconds));
     answer.catch(() => undefined);
     if (this.cut === "answer") await this.#silence(signal);
     const aborted = new Promise<never>((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
@@ -132,7 +137,12 @@ class Candidate {
   }
 }
 
-function cluster(options: { rates: readonly number[]; offsets: readonly number[]; seed: number }) {
+function cluster(options: {
+  rates: readonly number[];
+  offsets: readonly number[];
+  seed: number;
+  random?: () => number;
+}) {
   const base = new FakeClock();
   const server = new FakeApiServer({ clock: base });
   const candidates = options.rates.map(
@@ -141,7 +151,7 @@ function cluster(options: { rates: readonly number[]; offsets: readonly number[]
         name: `candidate-${index}`,
         server,
         clock: new DriftingClock({ base, rate, offsetMilliseconds: options.offsets[index] ?? 0 }),
-        random: seededRandom(options.seed + index),
+        random: options.random ?? seededRandom(options.seed + index),
       }),
   );
   const leaders = () => candidates.filter(({ leadingAs }) => leadingAs !== undefined);
@@ -203,6 +213,75 @@ describe("LeaderElector", () => {
     expect(clock.sleeping).toBe(0);
   });
 
+  it("counts its hold from when a renewal was sent, not from when the answer came", async () => {
+    for (const answersUntil of ["acquired", "renewed"]) {
+      const clock = new FakeClock();
+      const server = new FakeApiServer({ clock });
+      const link = new Link({ server, clock });
+      link.answerLatencyMilliseconds = 2_000;
+      const options = { client: link, namespace: "system", name: "leader", identity: "me", clock, random: () => 0 };
+      const elector = new LeaderElector({ ...options, log: silentLog });
+      let [startedAt, lostAt] = [0, 0];
+      const onStarted = async (signal: AbortSignal) => {
+        startedAt = clock.monotonic();
+        await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+        lostAt = clock.monotonic();
+      };
+      const running = elector.run({ signal: new AbortController().signal, onStarted });
+      const outcome = expect(running).rejects.toMatchObject({ reason: "LeaseLost" });
+      // The first try reads (2 s) and creates (2 s), sent at 0; the first renewal is sent at 6 s, answered at 8 s.
+      await clock.advance(answersUntil === "acquired" ? 5_000 : 8_500);
+      link.cut = "request";
+      await clock.advance(30_000);
+      await outcome;
+      expect(startedAt).toBe(4_000);
+      expect(lostAt).toBe(answersUntil === "acquired" ? 10_000 : 16_000);
+    }
+  });
+
+  it("lets one win when several see a lease expire at the same moment", async () => {
+    const { base, candidates, leaders } = cluster({
+      rates: [1, 1, 1, 1],
+      offsets: [0, 0, 0, 0],
+      seed: 3,
+      random: () => 0,
+    });
+    const [first, ...rivals] = candidates;
+    first?.start();
+    await base.advance(3_000);
+    for (const rival of rivals) {
+      rival.link.latencyMilliseconds = 300;
+      rival.start();
+    }
+    await base.advance(1_000);
+    first?.crash();
+    for (let passed = 0; passed < 30_000; passed += 50) {
+      await base.advance(50);
+      expect(leaders().length).toBeLessThanOrEqual(1);
+    }
+    expect(leaders()).toHaveLength(1);
+  });
+
+  it("gives up as soon as it reads that somebody else holds the lease", async () => {
+    const clock = new FakeClock();
+    const server = new FakeApiServer({ clock });
+    const options = { client: server, namespace: "system", name: "leader", identity: "me", clock, random: () => 0 };
+    const elector = new LeaderElector({ ...options, log: silentLog });
+    const onStarted = async (signal: AbortSignal) => {
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+    };
+    const running = elector.run({ signal: new AbortController().signal, onStarted });
+    const outcome = expect(running).rejects.toMatchObject({ reason: "LeaseLost" });
+    await clock.advance(1_000);
+    const usurped = {
+      spec: { holderIdentity: "usurper", leaseDurationSeconds: 15, renewTime: "now", leaseTransitions: 9 },
+    };
+    server.put(leases, { metadata: { name: "leader", namespace: "system" }, ...usurped });
+    await clock.advance(5_000);
+    await outcome;
+    expect(Reflect.get(Object(server.all(leases)[0]?.spec), "holderIdentity")).toBe("usurper");
+  });
+
   it("waits for the leader's work to end before it releases the lease", async () => {
     const clock = new FakeClock();
     const server = new FakeApiServer({ clock });
@@ -251,7 +330,7 @@ describe("LeaderElector", () => {
       {
         weight: 1,
         arbitrary: fc.record({
-          do: fc.constant("latency" as const),
+          do: fc.constantFrom("latency" as const, "answerLatency" as const),
           who,
           milliseconds: fc.integer({ min: 0, max: 6_000 }),
         }),
@@ -298,6 +377,7 @@ describe("LeaderElector", () => {
             const candidate = candidates[action.who];
             if (candidate === undefined) continue;
             if (action.do === "cut") candidate.link.cut = action.how as Link["cut"];
+            else if (action.do === "answerLatency") candidate.link.answerLatencyMilliseconds = action.milliseconds;
             else if (action.do === "latency") candidate.link.latencyMilliseconds = action.milliseconds;
             else candidate[action.do]();
           }
@@ -308,6 +388,7 @@ describe("LeaderElector", () => {
         for (const candidate of candidates) {
           candidate.link.cut = "none";
           candidate.link.latencyMilliseconds = 0;
+          candidate.link.answerLatencyMilliseconds = 0;
           candidate.restart();
         }
         await advance(30_000);

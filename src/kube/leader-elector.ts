@@ -213,6 +213,6 @@ export class LeaderElector {
   }
 }
 
-function versionOf(lease: Lease): { uid: string | undefined; resourceVersion: string | undefined } {
-  return { uid: lease.metadata.uid, resourceVersion: lease.metadata.resourceVersion };
+function versionOf(lease: Lease): { resourceVersion: string | undefined } {
+  return { resourceVersion: lease.metadata.resourceVersion };
 }

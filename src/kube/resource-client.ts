@@ -119,24 +119,14 @@ export class ResourceClient<T extends KubeObject> {
   }
 
   /**
-   * Server-side apply to the status subresource; `NotFound` if there is no object. Only metadata's name, namespace, uid and
-   * resourceVersion and the status are sent. With a uid, a namesake created since is refused with `Conflict`.
+   * Server-side apply to the status subresource; `NotFound` if there is no object. Only metadata's name, namespace and
+   * resourceVersion and the status are sent. With a resourceVersion, an object that has changed since is refused with
+   * `Conflict`. A uid is not sent: API servers ignore it here, so it protects from no namesake (StatusWriter does).
    */
   async applyStatus<D extends Draft & { status?: unknown }>(object: D, options: ApplyOptions): Promise<T> {
-    const { name, namespace, uid, resourceVersion }: Partial<Record<string, unknown>> = object.metadata;
-    return await this.#apply(
-      {
-        metadata: {
-          name: typeof name === "string" ? name : "",
-          ...(typeof namespace === "string" && { namespace }),
-          ...(uid !== undefined && { uid }),
-          ...(resourceVersion !== undefined && { resourceVersion }),
-        },
-        status: object.status,
-      },
-      options,
-      "status",
-    );
+    const { name, namespace, resourceVersion }: Draft["metadata"] & { resourceVersion?: unknown } = object.metadata;
+    const metadata = { name, namespace, ...(resourceVersion !== undefined && { resourceVersion }) };
+    return await this.#apply({ metadata, status: object.status }, options, "status");
   }
 
   /** JSON merge patch. With `metadata.resourceVersion` in the patch it fails with `Conflict` if the object has changed. */
@@ -199,8 +189,8 @@ export class ResourceClient<T extends KubeObject> {
     return this.parse(await this.#api.request(request));
   }
 
-  #typed(object: Draft): Draft {
-    return { ...object, ...{ apiVersion: apiVersionOf(this.resource), kind: this.resource.kind } };
+  #typed(object: Draft): object {
+    return { ...object, apiVersion: apiVersionOf(this.resource), kind: this.resource.kind };
   }
 }
 

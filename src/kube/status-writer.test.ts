@@ -53,6 +53,13 @@ describe("StatusWriter", () => {
     expect(first.status).toEqual({ phase: "A" });
   });
 
+  it("writes although others changed the object since it was read", async () => {
+    const { writer, client, object } = setUp();
+    await client.mergePatch("w", "ns", { metadata: { labels: { a: "b" } } });
+    const written = await writer.write(object, { phase: "A" });
+    expect(written).toMatchObject({ metadata: { labels: { a: "b" } }, status: { phase: "A" } });
+  });
+
   it("refuses to write to a namesake", async () => {
     const { writer, server, object } = setUp();
     server.remove(widgets, "w", "ns");

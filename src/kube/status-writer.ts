@@ -1,5 +1,6 @@
 // Writes a status by server-side apply, but only if that would change something: most reconciles find nothing new to say.
 
+import { isApiError } from "./api-error.ts";
 import { jsonContains, jsonEqual } from "./json-equal.ts";
 import type { KubeObject } from "./kube-object.ts";
 import type { ResourceClient } from "./resource-client.ts";
@@ -7,6 +8,7 @@ import type { Store } from "./store.ts";
 
 /** Remembered per object, to notice fields that we no longer apply. A lost memory costs one needless write. */
 const maxRemembered = 4_096;
+const maxAttempts = 5;
 
 export class StatusWriter<T extends KubeObject & { readonly status?: unknown }> {
   readonly #client: ResourceClient<T>;
@@ -27,13 +29,9 @@ export class StatusWriter<T extends KubeObject & { readonly status?: unknown }> 
    * was replaced by a namesake.
    */
   async write(current: T, status: object, options: { signal?: AbortSignal } = {}): Promise<T> {
-    const { name, namespace, uid } = current.metadata;
-    const id = uid ?? `${namespace}/${name}`;
+    const id = identityOf(current);
     if (this.#isUpToDate(id, current.status, status)) return current;
-    const written = await this.#client.applyStatus(
-      { metadata: { name, namespace, uid }, status },
-      { fieldManager: this.#fieldManager, force: true, signal: options.signal },
-    );
+    const written = await this.#apply(current, status, options.signal);
     this.#remember(id, status);
     this.#store?.put(written);
     return written;
@@ -41,7 +39,27 @@ export class StatusWriter<T extends KubeObject & { readonly status?: unknown }> 
 
   /** Nothing to remember any more: the object is gone. */
   forget(object: KubeObject): void {
-    this.#applied.delete(object.metadata.uid ?? `${object.metadata.namespace}/${object.metadata.name}`);
+    this.#applied.delete(identityOf(object));
+  }
+
+  /**
+   * Only a resourceVersion ties a write of a status to one object: API servers ignore a uid there. If others changed the
+   * object meanwhile, which is none of our business, it is tied to the newer version.
+   */
+  async #apply(current: T, status: object, signal: AbortSignal | undefined): Promise<T> {
+    const { name, namespace, uid } = current.metadata;
+    const options = { fieldManager: this.#fieldManager, force: true, signal };
+    let { resourceVersion } = current.metadata;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#client.applyStatus({ metadata: { name, namespace, resourceVersion }, status }, options);
+      } catch (error) {
+        if (!isApiError(error, "Conflict") || attempt === maxAttempts) throw error;
+        const newer = await this.#client.get(name, namespace, { signal });
+        if (newer === undefined || newer.metadata.uid !== uid) throw error;
+        resourceVersion = newer.metadata.resourceVersion;
+      }
+    }
   }
 
   #isUpToDate(id: string, current: unknown, wanted: object): boolean {
@@ -58,4 +76,8 @@ export class StatusWriter<T extends KubeObject & { readonly status?: unknown }> 
       this.#applied.delete(oldest);
     }
   }
+}
+
+function identityOf(object: KubeObject): string {
+  return object.metadata.uid ?? `${object.metadata.namespace}/${object.metadata.name}`;
 }

@@ -57,7 +57,7 @@ export class Store<T extends KubeObject> {
    * run synchronously and should only enqueue a key. Returns the way to unsubscribe.
    */
   subscribe(listener: StoreListener<T>): () => void {
-    for (const [key, object] of [...this.#objects]) this.#tell(listener, { type: "Added", key, object });
+    for (const [key, object] of this.#objects) this.#tell(listener, { type: "Added", key, object });
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -95,7 +95,7 @@ export class Store<T extends KubeObject> {
       seen.add(objectKey(object));
       this.applyChange(object);
     }
-    for (const key of [...this.#objects.keys()]) {
+    for (const key of this.#objects.keys()) {
       if (!seen.has(key) && !this.#ownWrites.has(key)) this.#remove(key);
     }
     if (!this.#isSynced) {
@@ -106,7 +106,7 @@ export class Store<T extends KubeObject> {
 
   /** Own writes that the list must contain are the watch's business from here on. */
   #settleOwnWrites(listVersion: string): void {
-    for (const [key, write] of [...this.#ownWrites]) {
+    for (const [key, write] of this.#ownWrites) {
       if (write.relists > 0 || !isOlder(listVersion, write.resourceVersion)) this.#ownWrites.delete(key);
       else this.#ownWrites.set(key, { ...write, relists: write.relists + 1 });
     }
@@ -138,7 +138,8 @@ export class Store<T extends KubeObject> {
   }
 
   #tellAll(change: StoreChange<T>): void {
-    for (const listener of [...this.#listeners]) this.#tell(listener, change);
+    // A copy: who subscribes while this is told has seen the object already.
+    for (const listener of Array.from(this.#listeners)) this.#tell(listener, change);
   }
 
   #tell(listener: StoreListener<T>, change: StoreChange<T>): void {

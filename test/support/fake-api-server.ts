@@ -48,7 +48,7 @@ export class FakeApiServer implements KubeApi {
   }
 
   /** Puts an object there as it is, status included. */
-  put(resource: ApiResource, object: KubeObject & { status?: unknown }): Stored {
+  put<D extends KubeObject>(resource: ApiResource, object: D): Stored {
     const { namespace, name } = object.metadata;
     const typed = { apiVersion: apiVersionOf(resource), kind: resource.kind, ...object };
     return this.#store(parsePath(resourcePath(resource, { namespace, name })), typed);
@@ -130,6 +130,7 @@ export class FakeApiServer implements KubeApi {
   async *watch(request: WatchRequest): AsyncGenerator<WatchEvent> {
     await Promise.resolve();
     request.signal?.throwIfAborted();
+    this.requests.push({ method: "WATCH", path: request.path, body: undefined });
     this.#throwFault("WATCH", request.path);
     const since = Number(request.query?.["resourceVersion"]);
     if (since < this.#compactedTo) throw ApiError.fromStatus({ code: 410, reason: "Expired" });
@@ -175,10 +176,13 @@ export class FakeApiServer implements KubeApi {
     if (known === undefined && isApply && target.subresource === undefined) return this.#store(target, body);
     const current = this.#existing(target);
     const { uid, resourceVersion, ...metadata } = asJson(body["metadata"]);
-    const stale = resourceVersion !== undefined && resourceVersion !== current.metadata.resourceVersion;
-    if (stale || (uid !== undefined && uid !== current.metadata.uid))
-      throw ApiError.fromStatus({ code: 409, reason: "Conflict" });
     const onlyStatus = target.subresource === "status";
+    const stale = resourceVersion !== undefined && resourceVersion !== current.metadata.resourceVersion;
+    if (stale) throw ApiError.fromStatus({ code: 409, reason: "Conflict" });
+    // As the real server: a uid protects from nothing in a patch of the status, and is a forbidden change elsewhere.
+    if (uid !== undefined && uid !== current.metadata.uid && !onlyStatus) {
+      throw ApiError.fromStatus({ code: 422, reason: "Invalid", message: "metadata.uid: field is immutable" });
+    }
     let wanted: Json = onlyStatus ? { status: body["status"] } : { ...body, metadata };
     if (isApply) {
       const owner = `${idOf(target)} ${target.subresource} ${String(request.query?.["fieldManager"])}`;
