@@ -1,166 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { electionCluster, Link } from "../../test/support/election-cluster.ts";
 import { FakeApiServer } from "../../test/support/fake-api-server.ts";
 import { FakeClock, settle } from "../../test/support/fake-clock.ts";
-import { seededRandom } from "../../test/support/seeded-random.ts";
 import { silentLog } from "../../test/support/silent-log.ts";
-import type { Clock } from "../runtime/clock.ts";
-import type { ApiRequest, KubeApi, WatchRequest } from "./kube-client.ts";
-import { LeaderElector, type Term } from "./leader-elector.ts";
+import { LeaderElector } from "./leader-elector.ts";
 import { leases } from "./lease.ts";
-
-/** A process's way to the API server: slow, or cut before the request or before its answer. */
-class Link implements KubeApi {
-  cut: "none" | "request" | "answer" = "none";
-  latencyMilliseconds = 0;
-  /** Between the server's doing and our learning of it. */
-  answerLatencyMilliseconds = 0;
-  readonly #server: FakeApiServer;
-  readonly #clock: Clock;
-
-  constructor(options: { server: FakeApiServer; clock: Clock }) {
-    this.#server = options.server;
-    this.#clock = options.clock;
-  }
-
-  async request(request: ApiRequest): Promise<unknown> {
-    const { signal, ...rest } = request;
-    if (this.cut === "request") await this.#silence(signal);
-    // The request is on its way whatever its sender does then: it may be carried out late.
-    const answer = this.#clock
-      .sleep(this.latencyMilliseconds)
-      .then(() => this.#server.request(rest))
-      .finally(() => this.#clock.sleep(this.answerLatencyMilliseconds));
-    answer.catch(() => undefined);
-    if (this.cut === "answer") await this.#silence(signal);
-    const aborted = new Promise<never>((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
-    return await Promise.race([answer, aborted]);
-  }
-
-  watch(request: WatchRequest): ReturnType<KubeApi["watch"]> {
-    return this.#server.watch(request);
-  }
-
-  async #silence(signal: AbortSignal | undefined): Promise<void> {
-    await new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
-  }
-}
-
-/** A machine's clock: its wall clock is off by any amount, its rate by a few percent. */
-class DriftingClock implements Clock {
-  readonly #base: FakeClock;
-  readonly #rate: number;
-  readonly #offset: number;
-
-  constructor(options: { base: FakeClock; rate: number; offsetMilliseconds: number }) {
-    this.#base = options.base;
-    this.#rate = options.rate;
-    this.#offset = options.offsetMilliseconds;
-  }
-
-  now(): number {
-    return this.#base.now() + this.#offset;
-  }
-
-  monotonic(): number {
-    return this.#base.monotonic() * this.#rate + 1_000_000;
-  }
-
-  sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
-    return this.#base.sleep(milliseconds / this.#rate, signal);
-  }
-}
-
-/** A process that campaigns for ever, as a Deployment would restart it. */
-class Candidate {
-  readonly link: Link;
-  leadingAs: Term | undefined;
-  readonly #clock: Clock;
-  readonly #random: () => number;
-  #crash = new AbortController();
-  #incarnation = 0;
-  #stop = new AbortController();
-  running: Promise<unknown> = Promise.resolve();
-  readonly name: string;
-
-  constructor(options: { name: string; server: FakeApiServer; clock: Clock; random: () => number }) {
-    this.name = options.name;
-    this.#clock = options.clock;
-    this.#random = options.random;
-    this.link = new Link({ server: options.server, clock: options.clock });
-  }
-
-  start(): void {
-    this.#incarnation += 1;
-    const stop = new AbortController();
-    const crash = new AbortController();
-    this.#stop = stop;
-    this.#crash = crash;
-    const link = this.link;
-    const client: KubeApi = {
-      // A crashed process sends nothing any more, and nothing it does counts.
-      request: (request) => (crash.signal.aborted ? new Promise(() => undefined) : link.request(request)),
-      watch: (request) => link.watch(request),
-    };
-    const elector = new LeaderElector({
-      client,
-      namespace: "system",
-      name: "leader",
-      identity: `${this.name}-${this.#incarnation}`,
-      clock: this.#clock,
-      random: this.#random,
-      log: silentLog,
-    });
-    const onStarted = async (signal: AbortSignal, term: Term) => {
-      if (crash.signal.aborted) return;
-      this.leadingAs = term;
-      // The work ends at once when told; what takes longer is the caller's to fence.
-      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-      if (!crash.signal.aborted) this.leadingAs = undefined;
-    };
-    this.running = elector.run({ signal: stop.signal, onStarted }).catch(() => undefined);
-  }
-
-  crash(): void {
-    this.#crash.abort();
-    this.leadingAs = undefined;
-  }
-
-  stop(): void {
-    this.#stop.abort();
-  }
-
-  restart(): void {
-    this.crash();
-    this.#stop.abort();
-    this.start();
-  }
-}
-
-function cluster(options: {
-  rates: readonly number[];
-  offsets: readonly number[];
-  seed: number;
-  random?: () => number;
-}) {
-  const base = new FakeClock();
-  const server = new FakeApiServer({ clock: base });
-  const candidates = options.rates.map(
-    (rate, index) =>
-      new Candidate({
-        name: `candidate-${index}`,
-        server,
-        clock: new DriftingClock({ base, rate, offsetMilliseconds: options.offsets[index] ?? 0 }),
-        random: options.random ?? seededRandom(options.seed + index),
-      }),
-  );
-  const leaders = () => candidates.filter(({ leadingAs }) => leadingAs !== undefined);
-  return { base, server, candidates, leaders };
-}
 
 describe("LeaderElector", () => {
   it("elects one, and another within a retry after the first has stopped in good order", async () => {
-    const { base, candidates, leaders } = cluster({ rates: [1, 1], offsets: [0, 0], seed: 1 });
+    const { base, candidates, leaders } = electionCluster({ rates: [1, 1], offsets: [0, 0], seed: 1 });
     for (const candidate of candidates) candidate.start();
     await base.advance(3_000);
     const [first] = leaders();
@@ -172,7 +21,7 @@ describe("LeaderElector", () => {
   });
 
   it("waits out the lease of a leader that crashed, by its own clock", async () => {
-    const { base, candidates, leaders } = cluster({ rates: [1, 1], offsets: [0, 7_200_000], seed: 2 });
+    const { base, candidates, leaders } = electionCluster({ rates: [1, 1], offsets: [0, 7_200_000], seed: 2 });
     const [first, second] = candidates;
     first?.start();
     await base.advance(3_000);
@@ -240,7 +89,7 @@ describe("LeaderElector", () => {
   });
 
   it("lets one win when several see a lease expire at the same moment", async () => {
-    const { base, candidates, leaders } = cluster({
+    const { base, candidates, leaders } = electionCluster({
       rates: [1, 1, 1, 1],
       offsets: [0, 0, 0, 0],
       seed: 3,
@@ -353,7 +202,7 @@ describe("LeaderElector", () => {
     let terms = 0;
     await fc.assert(
       fc.asyncProperty(scenario, async ({ rates, offsets, seed, script }) => {
-        const { base, server, candidates, leaders } = cluster({ rates, offsets, seed });
+        const { base, server, candidates, leaders } = electionCluster({ rates, offsets, seed });
         let lastTerm = -1;
         const check = () => {
           expect(leaders().length).toBeLessThanOrEqual(1);

@@ -9,7 +9,7 @@ import { addFinalizer, removeFinalizer } from "../../src/kube/finalizers.ts";
 import { tokenConfig } from "../../src/kube/in-cluster-config.ts";
 import { KubeClient } from "../../src/kube/kube-client.ts";
 import { kubeConfig } from "../../src/kube/kube-config.ts";
-import type { ApiResource, KubeObject } from "../../src/kube/kube-object.ts";
+import type { KubeObject } from "../../src/kube/kube-object.ts";
 import { LeaderElector, type Term } from "../../src/kube/leader-elector.ts";
 import { leases } from "../../src/kube/lease.ts";
 import { NodeLease } from "../../src/kube/node-lease.ts";
@@ -19,41 +19,7 @@ import { Store } from "../../src/kube/store.ts";
 import { systemClock as clock } from "../../src/runtime/clock.ts";
 import { type ControlPlane, startControlPlane } from "../control-plane/control-plane.ts";
 import { silentLog as log } from "../support/silent-log.ts";
-
-interface Widget extends KubeObject {
-  readonly spec?: { readonly size?: number; readonly node?: string };
-  readonly status?: { readonly phase?: string; readonly owner?: string };
-}
-
-const widgets: ApiResource = { group: "test.io", version: "v1", kind: "Widget", plural: "widgets", namespaced: true };
-const text = { type: "string" };
-const widgetSchema = {
-  type: "object",
-  properties: {
-    spec: { type: "object", properties: { size: { type: "integer", maximum: 100 }, node: text } },
-    status: { type: "object", properties: { phase: text, owner: text } },
-  },
-};
-const widgetCrd = {
-  apiVersion: "apiextensions.k8s.io/v1",
-  kind: "CustomResourceDefinition",
-  metadata: { name: "widgets.test.io" },
-  spec: {
-    group: "test.io",
-    scope: "Namespaced",
-    names: { kind: "Widget", plural: "widgets", singular: "widget", listKind: "WidgetList" },
-    versions: [
-      {
-        name: "v1",
-        served: true,
-        storage: true,
-        subresources: { status: {} },
-        selectableFields: [{ jsonPath: ".spec.node" }],
-        schema: { openAPIV3Schema: widgetSchema },
-      },
-    ],
-  },
-};
+import { type Widget, widgetCrd, widgets } from "./widget.ts";
 
 let plane: ControlPlane;
 let client: KubeClient;
