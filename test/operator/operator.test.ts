@@ -236,7 +236,55 @@ describe("deletion", () => {
   });
 });
 
+describe("what people do by force", () => {
+  test("a Content deleted by hand in the hold ends its request Failed/Aborted and goes once its agent has reported", async () => {
+    const request = await aRequest("by-hand");
+    const content = await cluster.content(request);
+    const held = await hold(content);
+    await cluster.phase("by-hand", "ManualStoragePending");
+    await cluster.admin.contents.client.delete(content.metadata.name);
+    expect(await cluster.admin.contents.client.get(content.metadata.name)).toBeDefined();
+    await cluster.report(content, rolledBack(held));
+    expect((await cluster.phase("by-hand", "Failed")).status?.error?.reason).toBe("Aborted");
+    await cluster.gone("contents", content.metadata.name);
+  });
+
+  test("a request whose finalizer was stripped leaves a Content that is aborted, then removed", async () => {
+    const request = await aRequest("stripped");
+    const content = await cluster.content(request);
+    const held = await hold(content);
+    await cluster.phase("stripped", "ManualStoragePending");
+    await cluster.admin.snapshots.client.mergePatch("stripped", namespace, { metadata: { finalizers: [] } });
+    await cluster.admin.snapshots.client.delete("stripped", namespace);
+    await cluster.content(request, "aborted", ({ spec }) => spec.desired === "Aborted");
+    await cluster.report(content, rolledBack(held));
+    await cluster.gone("contents", content.metadata.name);
+  });
+
+  test("an abort of one that still waits ends it without a Content", async () => {
+    await cluster.content(await aRequest("queue-1"));
+    const second = await cluster.request("queue-2", "db-queue-1");
+    await cluster.snapshot("queue-2", "waiting", (s) => conditionOf(s, "Ready")?.reason === "DomainBusy");
+    await cluster.patch("queue-2", { abort: true });
+    expect((await cluster.phase("queue-2", "Failed")).status?.error?.reason).toBe("Aborted");
+    expect(cluster.admin.contents.store.get(contentName(second.metadata.uid ?? ""))).toBeUndefined();
+  });
+});
+
 describe("processes that come and go", () => {
+  test("an agent that goes away before it began fails the request, whose Content tells it to stay away", async () => {
+    const die = cluster.keepLease("node-gone");
+    await cluster.publishDomain("db-gone", "node-gone");
+    const request = await cluster.request("gone", "db-gone");
+    const content = await cluster.content(request);
+    await die();
+    expect((await cluster.phase("gone", "Failed")).status?.error?.reason).toBe("AgentLost");
+    await cluster.content(request, "aborted", ({ spec }) => spec.desired === "Aborted");
+    await cluster.admin.snapshots.client.delete("gone", namespace);
+    await cluster.gone("snapshots", `${namespace}/gone`);
+    await cluster.gone("contents", content.metadata.name);
+  });
+
   test("an agent that stops renewing is told by a condition while the hold stands, and its Domain is marked", async () => {
     const die = cluster.keepLease("node-fading");
     await cluster.publishDomain("db-fading", "node-fading");
