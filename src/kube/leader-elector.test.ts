@@ -197,7 +197,7 @@ describe("LeaderElector", () => {
       rates: fc.tuple(...[0, 1, 2].map(() => fc.double({ min: 0.95, max: 1.05, noNaN: true }))),
       offsets: fc.tuple(...[0, 1, 2].map(() => fc.integer({ min: -1e10, max: 1e10 }))),
       seed: fc.nat(),
-      script: fc.array(step, { maxLength: 30 }),
+      script: fc.array(step, { maxLength: 30, size: "max" }),
     });
     let terms = 0;
     await fc.assert(

@@ -172,7 +172,7 @@ describe("Reflector", () => {
       { weight: 3, arbitrary: fc.record({ do: fc.constant("advance" as const), milliseconds: fc.nat(40_000) }) },
     );
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (script) => {
+      fc.asyncProperty(fc.array(step, { maxLength: 40, size: "max" }), async (script) => {
         const { clock, server, store, heard, client, put, finish } = start();
         for (const action of script) {
           if (action.do === "put") put(action.name, action.size);

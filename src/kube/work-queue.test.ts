@@ -91,7 +91,7 @@ describe("WorkQueue", () => {
       fc.record({ do: fc.constant("advance" as const), milliseconds: fc.integer({ min: 1, max: 60 }) }),
     );
     const scenario = fc.record({
-      operations: fc.array(operation, { maxLength: 40 }),
+      operations: fc.array(operation, { maxLength: 40, size: "max" }),
       workers: fc.integer({ min: 1, max: 3 }),
       workMilliseconds: fc.array(fc.integer({ min: 0, max: 30 }), { minLength: 1, maxLength: 5 }),
     });
