@@ -154,7 +154,7 @@ class Session implements QmpConnection {
         return;
       }
       case "event":
-        for (const name of [message.event.name, "*"]) {
+        for (const name of [message.event.event, "*"]) {
           for (const listener of this.#listeners.get(name) ?? []) listener(message.event);
         }
         return;

@@ -21,7 +21,7 @@ const event = z.object({
 
 /** An event as QEMU sent it. `at` is QEMU's own wall clock, in milliseconds since the epoch. */
 export interface QmpEvent {
-  readonly name: string;
+  readonly event: string;
   readonly data: Readonly<Record<string, unknown>>;
   readonly at: number;
 }
@@ -49,7 +49,7 @@ export function parseMessage(line: string): QmpMessage {
   const asEvent = event.safeParse(raw);
   if (asEvent.success) {
     const { event: name, data, timestamp } = asEvent.data;
-    return { kind: "event", event: { name, data, at: timestamp.seconds * 1000 + timestamp.microseconds / 1000 } };
+    return { kind: "event", event: { event: name, data, at: timestamp.seconds * 1000 + timestamp.microseconds / 1000 } };
   }
   const asRefusal = refusal.safeParse(raw);
   if (asRefusal.success) {
