@@ -44,7 +44,13 @@ async function main(): Promise<void> {
   const config = await clusterConfig();
   const namespace = flags.namespace ?? defaultNamespace;
   const client = new KubeClient({ config, log, clock, userAgent: "domain-snapshot-operator" });
-  const recorder = new EventRecorder({ client, component: "domainsnapshot.io/operator", instance: identity, clock, log });
+  const recorder = new EventRecorder({
+    client,
+    component: "domainsnapshot.io/operator",
+    instance: identity,
+    clock,
+    log,
+  });
   const operator = new Operator({ api: client, namespace, recorder, clock, random, log });
 
   using stop = stopOnSignals({ log });
@@ -52,7 +58,15 @@ async function main(): Promise<void> {
   const following = operator.follow(caches.signal);
   try {
     if (flags["leader-elect"]) {
-      const elector = new LeaderElector({ client, namespace, name: "domain-snapshot-operator", identity, clock, random, log });
+      const elector = new LeaderElector({
+        client,
+        namespace,
+        name: "domain-snapshot-operator",
+        identity,
+        clock,
+        random,
+        log,
+      });
       await elector.run({ signal: stop.signal, onStarted: (signal) => operator.lead(signal) });
     } else {
       await operator.lead(stop.signal);

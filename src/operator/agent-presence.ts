@@ -11,7 +11,9 @@ export type Presence =
 /** The part of a Lease that matters here. */
 export interface AgentLease {
   readonly metadata: { readonly name: string };
-  readonly spec?: { readonly renewTime?: string | undefined; readonly leaseDurationSeconds?: number | undefined } | undefined;
+  readonly spec?:
+    | { readonly renewTime?: string | undefined; readonly leaseDurationSeconds?: number | undefined }
+    | undefined;
 }
 
 interface Sighting {
@@ -43,7 +45,8 @@ export class AgentPresence {
     const before = this.#sightings.get(name);
     if (before !== undefined && before.renewTime === renewTime) return;
     const durationMilliseconds = (lease.spec?.leaseDurationSeconds ?? 0) * 1000 || defaultDurationMilliseconds;
-    const ageMilliseconds = renewTime === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() - Date.parse(renewTime);
+    const ageMilliseconds =
+      renewTime === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() - Date.parse(renewTime);
     const proven = before !== undefined || ageMilliseconds < durationMilliseconds;
     const expiresAt = this.#clock.monotonic() + (proven ? durationMilliseconds : this.#graceMilliseconds);
     this.#sightings.set(name, { renewTime, expiresAt, proven });

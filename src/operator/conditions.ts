@@ -1,8 +1,8 @@
 // The conditions of a DomainSnapshot: Ready, Reconciling and Stalled exactly as kstatus reads them, and observations.
 // kstatus: Reconciling=True is in progress, Stalled=True is failed, then Ready decides; absent is not the same as False.
 
-import type { Condition, Phase } from "../api/v1alpha1/fields.ts";
 import type { ContentStatus, DomainSnapshotContent } from "../api/v1alpha1/domain-snapshot-content.ts";
+import type { Condition, Phase } from "../api/v1alpha1/fields.ts";
 
 /** A condition before it is compared with the one in the status. */
 export interface Observation {

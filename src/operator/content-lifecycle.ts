@@ -30,7 +30,8 @@ export class ContentLifecycle {
     } catch (error) {
       if (!isApiError(error, "AlreadyExists")) throw error;
       const found = await this.#kind.client.get(name, undefined, { signal });
-      if (found === undefined) throw new Failure("Conflict", `${name} came and went`, { cause: error, retryable: true });
+      if (found === undefined)
+        throw new Failure("Conflict", `${name} came and went`, { cause: error, retryable: true });
       return this.#keep(found);
     }
   }
@@ -69,7 +70,8 @@ export class ContentLifecycle {
   /** Drops our finalizer, from the newest version. */
   async release(content: DomainSnapshotContent, signal: AbortSignal): Promise<void> {
     const newest = await this.#kind.client.get(content.metadata.name, undefined, { signal });
-    if (newest === undefined || newest.metadata.uid !== content.metadata.uid || !hasFinalizer(newest, finalizer)) return;
+    if (newest === undefined || newest.metadata.uid !== content.metadata.uid || !hasFinalizer(newest, finalizer))
+      return;
     try {
       await removeFinalizer(this.#kind.client, newest, finalizer, { signal });
     } catch (error) {

@@ -6,7 +6,11 @@ import { z } from "zod";
 
 const directory = fileURLToPath(new URL("../../deploy/", import.meta.url));
 const rule = z.object({ apiGroups: z.array(z.string()), resources: z.array(z.string()), verbs: z.array(z.string()) });
-const role = z.object({ kind: z.enum(["Role", "ClusterRole"]), metadata: z.object({ name: z.string() }), rules: z.array(rule) });
+const role = z.object({
+  kind: z.enum(["Role", "ClusterRole"]),
+  metadata: z.object({ name: z.string() }),
+  rules: z.array(rule),
+});
 
 function documents(file: string): unknown[] {
   return parseAllDocuments(readFileSync(`${directory}${file}`, "utf8")).map((document): unknown => document.toJS());
@@ -22,7 +26,9 @@ const roles = manifests.flatMap(documents).flatMap((document) => {
 function granted(name: string): string[] {
   return roles
     .filter(({ metadata }) => metadata.name === name)
-    .flatMap(({ rules }) => rules.flatMap(({ resources, verbs }) => resources.flatMap((r) => verbs.map((verb) => `${verb} ${r}`))));
+    .flatMap(({ rules }) =>
+      rules.flatMap(({ resources, verbs }) => resources.flatMap((r) => verbs.map((verb) => `${verb} ${r}`))),
+    );
 }
 
 describe("the shipped RBAC", () => {
@@ -43,7 +49,8 @@ describe("the shipped RBAC", () => {
   test("lets agents report on Contents but neither make nor change them, nor touch requests", () => {
     const agent = granted("domain-snapshot-agent");
     expect(agent).toContain("patch domainsnapshotcontents/status");
-    for (const verb of ["create", "update", "patch", "delete"]) expect(agent).not.toContain(`${verb} domainsnapshotcontents`);
+    for (const verb of ["create", "update", "patch", "delete"])
+      expect(agent).not.toContain(`${verb} domainsnapshotcontents`);
     expect(agent.filter((grant) => / domainsnapshots(\/|$)/.test(grant))).toEqual([]);
   });
 

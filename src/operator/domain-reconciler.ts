@@ -43,10 +43,14 @@ export class DomainReconciler {
       return {};
     }
     const message = `the agent of node ${domain.spec.nodeName} does not renew its Lease; what is shown here may be out of date`;
-    const conditions = stampConditions([{ type: "Ready", status: "Unknown", reason: "AgentLost", message }], domain.status?.conditions, {
-      generation: domain.metadata.generation ?? 1,
-      now: this.#clock.now(),
-    });
+    const conditions = stampConditions(
+      [{ type: "Ready", status: "Unknown", reason: "AgentLost", message }],
+      domain.status?.conditions,
+      {
+        generation: domain.metadata.generation ?? 1,
+        now: this.#clock.now(),
+      },
+    );
     await this.#writer.write(domain, { conditions }, context);
     this.#marked.add(key);
     context.log.warn({ node: domain.spec.nodeName }, "the agent is lost");

@@ -25,7 +25,9 @@ describe("whose turn it is", () => {
 
   test("one that already runs goes first even if it is younger", () => {
     const [older, younger] = [request("a", 1), request("b", 2)];
-    const running = { ...aContent({ phase: "Preparing" }, { snapshotRef: { namespace: "shop", name: "b", uid: "uid-b" } }) };
+    const running = {
+      ...aContent({ phase: "Preparing" }, { snapshotRef: { namespace: "shop", name: "b", uid: "uid-b" } }),
+    };
     running.metadata = { name: "dsnap-uid-b" };
     expect(blockedBy(older, [older, younger], [running])).toContain("DomainSnapshot b");
   });

@@ -36,7 +36,9 @@ export function blockedBy(
       !terminalUids.has(spec.snapshotRef.uid) &&
       !isTerminal(status?.phase),
   );
-  return orphan === undefined ? undefined : `DomainSnapshotContent ${orphan.metadata.name} of domain ${domainName} has to end first`;
+  return orphan === undefined
+    ? undefined
+    : `DomainSnapshotContent ${orphan.metadata.name} of domain ${domainName} has to end first`;
 }
 
 function isOlder(a: DomainSnapshot, b: DomainSnapshot): boolean {

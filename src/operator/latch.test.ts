@@ -54,7 +54,11 @@ describe("the latch", () => {
   });
 
   test("ignores a later false, a removal and the other field", () => {
-    const status: DomainSnapshotStatus = { ...held, resumeRequestedAt: "2026-01-01T00:00:00.000000Z", requestedBy: "hook" };
+    const status: DomainSnapshotStatus = {
+      ...held,
+      resumeRequestedAt: "2026-01-01T00:00:00.000000Z",
+      requestedBy: "hook",
+    };
     for (const spec of [{}, { resume: false }, { abort: true }]) {
       const latch = decideLatch({ snapshot: aSnapshot({ status, spec }), content: holding, now: now + 1000 });
       expect(latch).toEqual({ desired: "Released", resumeRequestedAt: status.resumeRequestedAt, requestedBy: "hook" });
@@ -62,7 +66,10 @@ describe("the latch", () => {
   });
 
   test("takes up what the Content says when the operator died before it wrote the status", () => {
-    const content = aContent({ phase: "Resuming", releaseSeenAt: "2026-01-01T00:00:07.000000Z" }, { desired: "Released" });
+    const content = aContent(
+      { phase: "Resuming", releaseSeenAt: "2026-01-01T00:00:07.000000Z" },
+      { desired: "Released" },
+    );
     expect(decideLatch({ snapshot: aSnapshot({ status: held }), content, now })).toMatchObject({
       desired: "Released",
       resumeRequestedAt: "2026-01-01T00:00:07.000000Z",
@@ -82,7 +89,12 @@ describe("the latch", () => {
         let status: DomainSnapshotStatus = held;
         let decided: Latch | undefined;
         for (const [index, spec] of writes.entries()) {
-          const latch = decideLatch({ snapshot: aSnapshot({ spec, status }), content: holding, remembered, now: now + index });
+          const latch = decideLatch({
+            snapshot: aSnapshot({ spec, status }),
+            content: holding,
+            remembered,
+            now: now + index,
+          });
           if (decided !== undefined) expect(latch).toEqual(decided);
           if (latch.desired === "Held") continue;
           decided = latch;

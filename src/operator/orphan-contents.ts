@@ -26,7 +26,11 @@ export class OrphanContents {
   }
 
   /** Looks after the Contents made for `key` that do not belong to `current`. */
-  async reconcile(key: string, current: DomainSnapshot | undefined, context: ReconcileContext): Promise<ReconcileResult> {
+  async reconcile(
+    key: string,
+    current: DomainSnapshot | undefined,
+    context: ReconcileContext,
+  ): Promise<ReconcileResult> {
     const orphans = this.#view.contents.store
       .list()
       .filter((content) => snapshotKeyOf(content) === key && content.spec.snapshotRef.uid !== current?.metadata.uid)

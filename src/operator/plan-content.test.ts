@@ -22,7 +22,11 @@ describe("the plan of a Content", () => {
       deletionPolicy: "Retain",
       description: "before",
     });
-    expect(plan.spec.disks.map((disk) => `${disk.name} ${disk.snapshot}`)).toEqual(["vda manual", "vdb external", "sda none"]);
+    expect(plan.spec.disks.map((disk) => `${disk.name} ${disk.snapshot}`)).toEqual([
+      "vda manual",
+      "vdb external",
+      "sda none",
+    ]);
     expect(contentSpec.safeParse(plan.spec).error).toBeUndefined();
   });
 
@@ -41,18 +45,27 @@ describe("the plan of a Content", () => {
 
   test("is refused when nothing is selected (32)", () => {
     const snapshot = aSnapshot({
-      spec: { memory: { snapshot: "none" }, disks: ["vda", "vdb"].map((name) => ({ name, snapshot: "none" as const })) },
+      spec: {
+        memory: { snapshot: "none" },
+        disks: ["vda", "vdb"].map((name) => ({ name, snapshot: "none" as const })),
+      },
     });
     expect(planContent(snapshot, aDomain())).toMatchObject({ kind: "Refused", reason: "NothingSelected" });
   });
 
   test("is refused while the guest does not run", () => {
-    expect(planContent(aSnapshot(), aDomain({ state: "ShutOff" }))).toMatchObject({ kind: "Refused", reason: "DomainNotRunning" });
+    expect(planContent(aSnapshot(), aDomain({ state: "ShutOff" }))).toMatchObject({
+      kind: "Refused",
+      reason: "DomainNotRunning",
+    });
   });
 
   test("is refused while the agent cannot reach the guest, with the agent's reason", () => {
     for (const reason of ["MonitorUnavailable", "MonitorBusy", "IdentityMismatch"]) {
-      expect(planContent(aSnapshot(), aDomain({ conditions: ready("False", reason) }))).toMatchObject({ kind: "Refused", reason });
+      expect(planContent(aSnapshot(), aDomain({ conditions: ready("False", reason) }))).toMatchObject({
+        kind: "Refused",
+        reason,
+      });
     }
     expect(planContent(aSnapshot(), aDomain({ conditions: ready("True", "Connected") })).kind).toBe("Planned");
   });

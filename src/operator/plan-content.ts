@@ -15,7 +15,10 @@ export function planContent(snapshot: DomainSnapshot, domain: Domain | undefined
   const { name, namespace = "", uid = "" } = snapshot.metadata;
   if (domain === undefined) {
     const wanted = `${namespace}/${snapshot.spec.domainRef.name}`;
-    return refused("DomainNotFound", `no Domain ${wanted}: see kubectl get domains -n ${namespace}, or the agent's configuration`);
+    return refused(
+      "DomainNotFound",
+      `no Domain ${wanted}: see kubectl get domains -n ${namespace}, or the agent's configuration`,
+    );
   }
   const unreachable = domain.status?.conditions?.find((c) => c.type === "Ready" && c.status === "False");
   // A guest that was shut off has no monitor either; that it is off is the better news.

@@ -34,13 +34,16 @@ describe("health as GitOps tools compute it", () => {
     [{ phase: "Failed", error: { reason: "HoldExpired", message: "m" } }, "False", "absent", "True", "Failed"],
     [{ phase: "Failed", error: { reason: "HoldLost", message: "m" } }, "False", "absent", "True", "Failed"],
   ];
-  test.each(table)("Content %j reads Ready=%s Reconciling=%s Stalled=%s: %s", (content, ready, reconciling, stalled, health) => {
-    const status = projectStatus({ snapshot: aSnapshot(), content: aContent(content), now });
-    expect(statusOf(status, "Ready")).toBe(ready);
-    expect(statusOf(status, "Reconciling")).toBe(reconciling);
-    expect(statusOf(status, "Stalled")).toBe(stalled);
-    expect(kstatus(status, 1)).toBe(health);
-  });
+  test.each(table)(
+    "Content %j reads Ready=%s Reconciling=%s Stalled=%s: %s",
+    (content, ready, reconciling, stalled, health) => {
+      const status = projectStatus({ snapshot: aSnapshot(), content: aContent(content), now });
+      expect(statusOf(status, "Ready")).toBe(ready);
+      expect(statusOf(status, "Reconciling")).toBe(reconciling);
+      expect(statusOf(status, "Stalled")).toBe(stalled);
+      expect(kstatus(status, 1)).toBe(health);
+    },
+  );
 
   test("the first status says at once that work is going on", () => {
     const status = projectStatus({ snapshot: aSnapshot({ metadata: { generation: 3 } }), now });
@@ -92,7 +95,12 @@ describe("observations", () => {
       expect(statusOf(status, type)).toBe("True");
     }
     expect(statusOf(status, "Resumed")).toBe("False");
-    expect(status).toMatchObject({ nodeName, contentName: `dsnap-${snapshotUid}`, domainUUID: domainUuid, holdDeadline: at });
+    expect(status).toMatchObject({
+      nodeName,
+      contentName: `dsnap-${snapshotUid}`,
+      domainUUID: domainUuid,
+      holdDeadline: at,
+    });
   });
 
   test("after a hold that was kept paused past its deadline both HoldExpired and ManualStoragePending are true", () => {
@@ -107,7 +115,11 @@ describe("observations", () => {
     const content = aContent({ phase: "Resuming", pausedAt: at, resumedAt: at, manualStoragePendingAt: at });
     const status = projectStatus({ snapshot: aSnapshot(), content, now });
     expect(status.phase).toBe("Resuming");
-    expect(["Resumed", "GuestPaused", "MemorySaved"].map((type) => statusOf(status, type))).toEqual(["True", "False", "False"]);
+    expect(["Resumed", "GuestPaused", "MemorySaved"].map((type) => statusOf(status, type))).toEqual([
+      "True",
+      "False",
+      "False",
+    ]);
   });
 
   test("what was not asked for is not reported", () => {
@@ -130,8 +142,15 @@ describe("observations", () => {
     const first = projectStatus({ snapshot: aSnapshot(), content: aContent({ phase: "Preparing" }), now });
     const snapshot = aSnapshot({ status: first });
     const second = projectStatus({ snapshot, content: aContent({ phase: "SavingMemory" }), now: now + 60_000 });
-    expect(conditionOf(second, "Ready")).toMatchObject({ reason: "SavingMemory", lastTransitionTime: "2026-01-01T00:00:10Z" });
-    const third = projectStatus({ snapshot: aSnapshot({ status: second }), content: aContent({ phase: "Completed" }), now: now + 90_000 });
+    expect(conditionOf(second, "Ready")).toMatchObject({
+      reason: "SavingMemory",
+      lastTransitionTime: "2026-01-01T00:00:10Z",
+    });
+    const third = projectStatus({
+      snapshot: aSnapshot({ status: second }),
+      content: aContent({ phase: "Completed" }),
+      now: now + 90_000,
+    });
     expect(conditionOf(third, "Ready")?.lastTransitionTime).toBe("2026-01-01T00:01:40Z");
   });
 });

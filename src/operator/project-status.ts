@@ -51,10 +51,16 @@ export function projectStatus(input: ProjectionInput): DomainSnapshotStatus {
 
 type SnapshotError = NonNullable<DomainSnapshotStatus["error"]>;
 
-function errorOf(phase: Phase, verdict: Verdict | undefined, content: DomainSnapshotContent | undefined): SnapshotError | undefined {
+function errorOf(
+  phase: Phase,
+  verdict: Verdict | undefined,
+  content: DomainSnapshotContent | undefined,
+): SnapshotError | undefined {
   if (phase !== "Failed") return undefined;
   if (verdict?.kind === "Refused") return { reason: verdict.reason, message: verdict.message.slice(0, 4096) };
-  return content?.status?.error ?? { reason: "InternalError", message: "the agent reported a failure without a reason" };
+  return (
+    content?.status?.error ?? { reason: "InternalError", message: "the agent reported a failure without a reason" }
+  );
 }
 
 function causeOf(
@@ -79,9 +85,15 @@ function causeOf(
       return { reason: phase, message: "external disks are being put on overlays" };
     case "ManualStoragePending":
       if (known.holdExpired) {
-        return { reason: "HoldExpired", message: "the deadline passed and the guest is kept paused: set spec.resume or spec.abort" };
+        return {
+          reason: "HoldExpired",
+          message: "the deadline passed and the guest is kept paused: set spec.resume or spec.abort",
+        };
       }
-      return { reason: phase, message: "the guest is paused and waits for the storage's owner: set spec.resume when done" };
+      return {
+        reason: phase,
+        message: "the guest is paused and waits for the storage's owner: set spec.resume when done",
+      };
     case "Resuming":
       return { reason: phase, message: "the guest is being resumed" };
     case "Completed":

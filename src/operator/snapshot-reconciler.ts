@@ -34,7 +34,12 @@ export class SnapshotReconciler {
   /** Decisions that the Content has and the status has not yet: UID to latch. */
   readonly #latched = new Map<string, Latch>();
 
-  constructor(options: { view: ClusterView; presence: AgentPresence; recorder: Pick<EventRecorder, "record">; clock: Clock }) {
+  constructor(options: {
+    view: ClusterView;
+    presence: AgentPresence;
+    recorder: Pick<EventRecorder, "record">;
+    clock: Clock;
+  }) {
     const { view, presence, recorder, clock } = options;
     this.#view = view;
     this.#presence = presence;
@@ -85,7 +90,8 @@ export class SnapshotReconciler {
       return earliest(result, { requeueAfterMilliseconds: decision.checkAfterMilliseconds });
     }
     const status = projectStatus({ snapshot, now: this.#clock.now() });
-    const seen = snapshot.status === undefined ? await this.#publisher.publish(snapshot, status, context) : { snapshot };
+    const seen =
+      snapshot.status === undefined ? await this.#publisher.publish(snapshot, status, context) : { snapshot };
     this.#view.snapshots.store.put(await addFinalizer(this.#view.snapshots.client, seen.snapshot, finalizer, context));
     try {
       const content = await this.#contents.create(decision.spec, context.signal);
@@ -94,14 +100,27 @@ export class SnapshotReconciler {
     } catch (error) {
       if (!isApiError(error, "Invalid")) throw error;
       const message = `the API server refused the plan, so operator and CRDs do not fit together: ${error.message}`;
-      return await this.#publish(seen.snapshot, { verdict: { kind: "Refused", reason: "InternalError", message } }, context);
+      return await this.#publish(
+        seen.snapshot,
+        { verdict: { kind: "Refused", reason: "InternalError", message } },
+        context,
+      );
     }
   }
 
   /** A Content exists: pass the user's wish on first, since a guest may stand still for it; then show what is known. */
-  async #carryOn(snapshot: DomainSnapshot, found: DomainSnapshotContent, context: ReconcileContext): Promise<ReconcileResult> {
+  async #carryOn(
+    snapshot: DomainSnapshot,
+    found: DomainSnapshotContent,
+    context: ReconcileContext,
+  ): Promise<ReconcileResult> {
     const uid = snapshot.metadata.uid ?? "";
-    const decided = decideLatch({ snapshot, content: found, remembered: this.#latched.get(uid), now: this.#clock.now() });
+    const decided = decideLatch({
+      snapshot,
+      content: found,
+      remembered: this.#latched.get(uid),
+      now: this.#clock.now(),
+    });
     const content = await this.#passOn(snapshot, found, decided, context);
     const latch = await this.#remember(snapshot, decided, context);
 
@@ -140,7 +159,9 @@ export class SnapshotReconciler {
     this.#latched.set(uid, latch);
     if (latch.resumeRequestedAt === undefined && latch.abortRequestedAt === undefined) return latch;
     const { name, namespace } = snapshot.metadata;
-    const live = await this.#view.snapshots.client.get(name, namespace, { signal: context.signal }).catch(() => undefined);
+    const live = await this.#view.snapshots.client
+      .get(name, namespace, { signal: context.signal })
+      .catch(() => undefined);
     const requestedBy = live === undefined ? undefined : requesterOf(live, latch);
     const known = requestedBy === undefined ? latch : { ...latch, requestedBy };
     this.#latched.set(uid, known);

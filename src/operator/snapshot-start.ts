@@ -36,17 +36,29 @@ export async function decideStart(
   const node = domain.spec.nodeName;
   const agent = options.presence.of(agentLeaseName(node));
   if (agent.state === "Lost") {
-    return refused("AgentLost", `no agent renews the Lease of node ${node}; start it, then create a new DomainSnapshot`);
+    return refused(
+      "AgentLost",
+      `no agent renews the Lease of node ${node}; start it, then create a new DomainSnapshot`,
+    );
   }
   if (agent.state === "Unproven") {
     const { checkAfterMilliseconds } = agent;
-    return { kind: "Waiting", reason: "WaitingForAgent", message: `the agent of node ${node} has yet to show up`, checkAfterMilliseconds };
+    return {
+      kind: "Waiting",
+      reason: "WaitingForAgent",
+      message: `the agent of node ${node} has yet to show up`,
+      checkAfterMilliseconds,
+    };
   }
   return refusal(planContent(snapshot, domain));
 }
 
 /** The store may lag behind a Domain that was published just now: ask before refusing for good. */
-async function findDomain(snapshot: DomainSnapshot, view: ClusterView, signal: AbortSignal): Promise<Domain | undefined> {
+async function findDomain(
+  snapshot: DomainSnapshot,
+  view: ClusterView,
+  signal: AbortSignal,
+): Promise<Domain | undefined> {
   const { namespace = "" } = snapshot.metadata;
   const { name } = snapshot.spec.domainRef;
   return view.domains.store.get(`${namespace}/${name}`) ?? (await view.domains.client.get(name, namespace, { signal }));

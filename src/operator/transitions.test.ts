@@ -15,7 +15,11 @@ describe("events of a status change", () => {
   });
 
   test("an unchanged status is worth no event", () => {
-    const status = projectStatus({ snapshot: aSnapshot(), content: aContent({ phase: "Preparing", startedAt: at }), now });
+    const status = projectStatus({
+      snapshot: aSnapshot(),
+      content: aContent({ phase: "Preparing", startedAt: at }),
+      now,
+    });
     expect(transitions(status, status)).toEqual([]);
   });
 
@@ -31,7 +35,13 @@ describe("events of a status change", () => {
       "ResumeRequested: by hook",
       "Completed: complete; the guest stood still for 12 ms",
     ]);
-    const failed = projectStatus({ snapshot: aSnapshot(), verdict: { kind: "Refused", reason: "InvalidDisk", message: "vdz" }, now });
-    expect(transitions(undefined, failed)).toMatchObject([{ type: "Warning", reason: "Failed", note: "InvalidDisk: vdz" }]);
+    const failed = projectStatus({
+      snapshot: aSnapshot(),
+      verdict: { kind: "Refused", reason: "InvalidDisk", message: "vdz" },
+      now,
+    });
+    expect(transitions(undefined, failed)).toMatchObject([
+      { type: "Warning", reason: "Failed", note: "InvalidDisk: vdz" },
+    ]);
   });
 });

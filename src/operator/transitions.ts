@@ -16,7 +16,8 @@ export function transitions(previous: DomainSnapshotStatus | undefined, next: Do
   const readyReason = reasonOf(next, "Ready");
   const becameReason = (reason: string) => readyReason === reason && reasonOf(previous, "Ready") !== reason;
   const list: Transition[] = [];
-  const add = (type: Transition["type"], reason: string, action: string, note: string) => list.push({ type, reason, action, note });
+  const add = (type: Transition["type"], reason: string, action: string, note: string) =>
+    list.push({ type, reason, action, note });
 
   if (next.phase === "Pending" && becameReason("DomainBusy")) {
     add("Normal", "DomainBusy", "Wait", messageOf(next, "Ready"));
@@ -28,9 +29,11 @@ export function transitions(previous: DomainSnapshotStatus | undefined, next: Do
   if (appeared("resumeRequestedAt")) add("Normal", "ResumeRequested", "Resume", `by ${next.requestedBy ?? "unknown"}`);
   if (appeared("abortRequestedAt")) add("Warning", "AbortRequested", "Abort", `by ${next.requestedBy ?? "unknown"}`);
   if (becameReason("HoldExpired")) add("Warning", "HoldExpired", "Hold", messageOf(next, "Ready"));
-  if (next.phase !== "Failed" && becameReason("AgentLost")) add("Warning", "AgentLost", "Watch", messageOf(next, "Ready"));
+  if (next.phase !== "Failed" && becameReason("AgentLost"))
+    add("Warning", "AgentLost", "Watch", messageOf(next, "Ready"));
   if (entered("Completed")) add("Normal", "Completed", "Snapshot", completedNote(next));
-  if (entered("Failed")) add("Warning", "Failed", "Snapshot", `${next.error?.reason ?? "Failed"}: ${next.error?.message ?? ""}`);
+  if (entered("Failed"))
+    add("Warning", "Failed", "Snapshot", `${next.error?.reason ?? "Failed"}: ${next.error?.message ?? ""}`);
   return list.map((transition) => ({ ...transition, note: transition.note.slice(0, 1000) }));
 }
 

@@ -3,8 +3,8 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Domain } from "../../src/api/v1alpha1/domain.ts";
-import type { ContentStatus, DomainSnapshotContent } from "../../src/api/v1alpha1/domain-snapshot-content.ts";
 import type { DomainSnapshot, DomainSnapshotSpec } from "../../src/api/v1alpha1/domain-snapshot.ts";
+import type { ContentStatus, DomainSnapshotContent } from "../../src/api/v1alpha1/domain-snapshot-content.ts";
 import { apiVersion } from "../../src/api/v1alpha1/group.ts";
 import { EventRecorder } from "../../src/kube/event-recorder.ts";
 import { tokenConfig } from "../../src/kube/in-cluster-config.ts";
@@ -16,9 +16,9 @@ import type { Store } from "../../src/kube/store.ts";
 import { type ClusterView, createClusterView } from "../../src/operator/cluster-view.ts";
 import { agentLeaseName, contentName, defaultNamespace } from "../../src/operator/names.ts";
 import { Operator } from "../../src/operator/operator.ts";
-import { microTime, systemClock as clock } from "../../src/runtime/clock.ts";
+import { systemClock as clock, microTime } from "../../src/runtime/clock.ts";
 import { createLogger, type Logger } from "../../src/runtime/log.ts";
-import { acceptedWrites, type AuditEvent, snapshotWrites } from "../control-plane/api-writes.ts";
+import { type AuditEvent, acceptedWrites, snapshotWrites } from "../control-plane/api-writes.ts";
 import { type ControlPlane, startControlPlane } from "../control-plane/control-plane.ts";
 import { awaitObject } from "../stack/await-object.ts";
 import { checkoutPath } from "../stack/node-arguments.ts";
@@ -43,7 +43,13 @@ export class OperatorFixture implements AsyncDisposable {
   readonly #watching: Promise<unknown>;
   #operator: { stop: AbortController; ended: Promise<unknown> } | undefined;
 
-  constructor(options: { plane: ControlPlane; admin: KubeClient; agent: KubeClient; operator: KubeClient; log: Logger }) {
+  constructor(options: {
+    plane: ControlPlane;
+    admin: KubeClient;
+    agent: KubeClient;
+    operator: KubeClient;
+    log: Logger;
+  }) {
     this.plane = options.plane;
     this.#log = options.log;
     this.#operatorClient = options.operator;
@@ -89,7 +95,12 @@ export class OperatorFixture implements AsyncDisposable {
   /** Starts the operator in this process, as its main would. */
   startOperator(options: { agentGraceMilliseconds?: number } = {}): void {
     const stop = new AbortController();
-    const recorder = new EventRecorder({ client: this.#operatorClient, component: "domainsnapshot.io/operator", instance: "test", clock });
+    const recorder = new EventRecorder({
+      client: this.#operatorClient,
+      component: "domainsnapshot.io/operator",
+      instance: "test",
+      clock,
+    });
     const operator = new Operator({
       api: this.#operatorClient,
       namespace: defaultNamespace,
@@ -112,7 +123,10 @@ export class OperatorFixture implements AsyncDisposable {
   /** Publishes a running Domain with a disk of each kind, as the agent would. */
   async publishDomain(name: string, nodeName = node): Promise<void> {
     const options = { fieldManager: "domain-snapshot-agent", force: true };
-    await this.agent.domains.client.apply({ metadata: { name, namespace }, spec: { nodeName, uuid: domainUuid } }, options);
+    await this.agent.domains.client.apply(
+      { metadata: { name, namespace }, spec: { nodeName, uuid: domainUuid } },
+      options,
+    );
     const disks = [
       { name: "vda", readOnly: false, empty: false, sourceType: "Block", defaultSnapshot: "manual" },
       { name: "vdb", readOnly: false, empty: false, sourceType: "File", format: "qcow2" },
@@ -163,7 +177,11 @@ export class OperatorFixture implements AsyncDisposable {
     return await this.admin.snapshots.client.mergePatch(name, namespace, { spec }, { fieldManager: "storage-hook" });
   }
 
-  async snapshot(name: string, what: string, predicate: (snapshot: DomainSnapshot) => boolean): Promise<DomainSnapshot> {
+  async snapshot(
+    name: string,
+    what: string,
+    predicate: (snapshot: DomainSnapshot) => boolean,
+  ): Promise<DomainSnapshot> {
     const { store } = this.admin.snapshots;
     return await awaitObject({ store, key: `${namespace}/${name}`, what, predicate, timeoutMilliseconds });
   }
@@ -195,18 +213,32 @@ export class OperatorFixture implements AsyncDisposable {
   /** What the agent would report. Times are those of now unless given. */
   async report(content: DomainSnapshotContent, status: ContentStatus): Promise<void> {
     const { name } = content.metadata;
-    await this.agent.contents.client.applyStatus({ metadata: { name }, status }, { fieldManager: "domain-snapshot-agent", force: true });
+    await this.agent.contents.client.applyStatus(
+      { metadata: { name }, status },
+      { fieldManager: "domain-snapshot-agent", force: true },
+    );
   }
 
   /** Accepted writes of operator and agent on this snapshot and its Content. */
   async writesOf(snapshot: DomainSnapshot): Promise<AuditEvent[]> {
     const names = [snapshot.metadata.name, contentName(snapshot.metadata.uid ?? "")];
-    return snapshotWrites(await acceptedWrites(this.plane.auditLogPath)).filter(({ objectRef }) => names.includes(objectRef.name ?? names[1] ?? ""));
+    return snapshotWrites(await acceptedWrites(this.plane.auditLogPath)).filter(({ objectRef }) =>
+      names.includes(objectRef.name ?? names[1] ?? ""),
+    );
   }
 
   async eventReasons(name: string): Promise<string[]> {
     const selector = `regarding.name=${name}`;
-    const raw = await this.plane.kubectl(["get", "events.events.k8s.io", "-n", namespace, "--field-selector", selector, "-o", "jsonpath={.items[*].reason}"]);
+    const raw = await this.plane.kubectl([
+      "get",
+      "events.events.k8s.io",
+      "-n",
+      namespace,
+      "--field-selector",
+      selector,
+      "-o",
+      "jsonpath={.items[*].reason}",
+    ]);
     return raw.split(" ").filter((reason) => reason !== "");
   }
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { ContentStatus, DomainSnapshotContent } from "../../src/api/v1alpha1/domain-snapshot-content.ts";
 import type { DomainSnapshot } from "../../src/api/v1alpha1/domain-snapshot.ts";
+import type { ContentStatus, DomainSnapshotContent } from "../../src/api/v1alpha1/domain-snapshot-content.ts";
 import { contentName } from "../../src/operator/names.ts";
 import { namespace, node, OperatorFixture, time } from "./operator-fixture.ts";
 
@@ -16,7 +16,8 @@ afterAll(async () => {
   await cluster?.[Symbol.asyncDispose]();
 }, 60_000);
 
-const conditionOf = (snapshot: DomainSnapshot, type: string) => snapshot.status?.conditions?.find((c) => c.type === type);
+const conditionOf = (snapshot: DomainSnapshot, type: string) =>
+  snapshot.status?.conditions?.find((c) => c.type === type);
 const statusOf = (snapshot: DomainSnapshot, type: string) => conditionOf(snapshot, type)?.status ?? "absent";
 
 /** A guest of its own for each test, since a domain takes one snapshot at a time. */
@@ -54,7 +55,13 @@ const completed = (held: ContentStatus): ContentStatus => ({
 
 const rolledBack = (held: ContentStatus, reason = "Aborted"): ContentStatus => {
   const { memory: _memory, ...rest } = held;
-  return { ...rest, phase: "Failed", resumedAt: time(), completedAt: time(), error: { reason, message: "rolled back", step: "hold" } };
+  return {
+    ...rest,
+    phase: "Failed",
+    resumedAt: time(),
+    completedAt: time(),
+    error: { reason, message: "rolled back", step: "hold" },
+  };
 };
 
 describe("the whole path", () => {
@@ -65,7 +72,12 @@ describe("the whole path", () => {
     expect([statusOf(seen, "Ready"), statusOf(seen, "Reconciling")]).toEqual(["Unknown", "True"]);
 
     const content = await cluster.content(request);
-    expect(content.spec).toMatchObject({ nodeName: node, capture: "paused", desired: "Held", deletionPolicy: "Retain" });
+    expect(content.spec).toMatchObject({
+      nodeName: node,
+      capture: "paused",
+      desired: "Held",
+      deletionPolicy: "Retain",
+    });
     expect(content.spec.disks.map((disk) => [disk.name, disk.snapshot])).toEqual([
       ["vda", "manual"],
       ["vdb", "external"],
@@ -75,20 +87,35 @@ describe("the whole path", () => {
     await cluster.phase("whole", "SavingMemory");
     const held = await hold(content);
     const onHold = await cluster.phase("whole", "ManualStoragePending");
-    expect(["ManualStoragePending", "MemorySaved", "DisksSwitched", "GuestPaused"].map((type) => statusOf(onHold, type))).toEqual([
-      "True",
-      "True",
-      "True",
-      "True",
+    expect(
+      ["ManualStoragePending", "MemorySaved", "DisksSwitched", "GuestPaused"].map((type) => statusOf(onHold, type)),
+    ).toEqual(["True", "True", "True", "True"]);
+    expect([statusOf(onHold, "Ready"), statusOf(onHold, "Reconciling"), statusOf(onHold, "Stalled")]).toEqual([
+      "False",
+      "absent",
+      "absent",
     ]);
-    expect([statusOf(onHold, "Ready"), statusOf(onHold, "Reconciling"), statusOf(onHold, "Stalled")]).toEqual(["False", "absent", "absent"]);
-    await cluster.plane.kubectl(["wait", "--for=condition=ManualStoragePending", "dsnap/whole", "-n", namespace, "--timeout=5s"]);
+    await cluster.plane.kubectl([
+      "wait",
+      "--for=condition=ManualStoragePending",
+      "dsnap/whole",
+      "-n",
+      namespace,
+      "--timeout=5s",
+    ]);
 
     await cluster.patch("whole", { resume: true });
     await cluster.content(request, "released", ({ spec }) => spec.desired === "Released");
     await cluster.report(content, completed(held));
     const done = await cluster.phase("whole", "Completed");
-    await cluster.plane.kubectl(["wait", "--for=jsonpath={.status.phase}=Completed", "dsnap/whole", "-n", namespace, "--timeout=5s"]);
+    await cluster.plane.kubectl([
+      "wait",
+      "--for=jsonpath={.status.phase}=Completed",
+      "dsnap/whole",
+      "-n",
+      namespace,
+      "--timeout=5s",
+    ]);
     expect(done.status).toMatchObject({
       observedGeneration: 2,
       requestedBy: "storage-hook",
@@ -97,13 +124,24 @@ describe("the whole path", () => {
       pause: { totalMilliseconds: 20 },
     });
     expect(done.status?.resumeRequestedAt).toBeDefined();
-    expect([statusOf(done, "Ready"), statusOf(done, "Reconciling"), statusOf(done, "Stalled")]).toEqual(["True", "absent", "absent"]);
+    expect([statusOf(done, "Ready"), statusOf(done, "Reconciling"), statusOf(done, "Stalled")]).toEqual([
+      "True",
+      "absent",
+      "absent",
+    ]);
 
     const writes = await cluster.writesOf(request);
     const ofOperator = writes.filter((event) => event.user.username.endsWith(":domain-snapshot-operator"));
-    expect(ofOperator.map(({ verb, objectRef }) => `${verb} ${objectRef.resource}/${objectRef.subresource ?? ""}`)).toHaveLength(7);
+    expect(
+      ofOperator.map(({ verb, objectRef }) => `${verb} ${objectRef.resource}/${objectRef.subresource ?? ""}`),
+    ).toHaveLength(7);
     expect(writes.length).toBeLessThanOrEqual(14);
-    expect((await cluster.eventReasons("whole")).sort()).toEqual(["Completed", "ManualStoragePending", "ResumeRequested", "SnapshotStarted"]);
+    expect((await cluster.eventReasons("whole")).sort()).toEqual([
+      "Completed",
+      "ManualStoragePending",
+      "ResumeRequested",
+      "SnapshotStarted",
+    ]);
   });
 
   test("a hold that is kept paused past its deadline stays pending, stalled, and can still be resumed", async () => {
@@ -154,7 +192,11 @@ describe("resume and abort", () => {
     const failed = await cluster.phase("abort", "Failed");
     expect(failed.status).toMatchObject({ error: { reason: "Aborted" }, requestedBy: "storage-hook" });
     expect(failed.status?.abortRequestedAt).toBeDefined();
-    expect([statusOf(failed, "Ready"), statusOf(failed, "Stalled"), statusOf(failed, "MemorySaved")]).toEqual(["False", "True", "False"]);
+    expect([statusOf(failed, "Ready"), statusOf(failed, "Stalled"), statusOf(failed, "MemorySaved")]).toEqual([
+      "False",
+      "True",
+      "False",
+    ]);
   });
 
   test("one created with resume: true is Replayed and gets no Content", async () => {
@@ -193,7 +235,11 @@ describe("one active snapshot per domain", () => {
     const first = await aRequest("busy-1");
     const content = await cluster.content(first);
     const second = await cluster.request("busy-2", "db-busy-1");
-    const waiting = await cluster.snapshot("busy-2", "waiting", (s) => conditionOf(s, "Ready")?.reason === "DomainBusy");
+    const waiting = await cluster.snapshot(
+      "busy-2",
+      "waiting",
+      (s) => conditionOf(s, "Ready")?.reason === "DomainBusy",
+    );
     expect(waiting.status?.phase).toBe("Pending");
     const held = await hold(content);
     await cluster.phase("busy-1", "ManualStoragePending");
@@ -299,7 +345,11 @@ describe("processes that come and go", () => {
     expect(statusOf(lost, "ManualStoragePending")).toBe("True");
     await cluster.domain("db-fading", "marked", (d) => d.status?.conditions?.[0]?.reason === "AgentLost");
     await cluster.renewLease("node-fading", 600);
-    const found = await cluster.snapshot("fading", "found", (s) => conditionOf(s, "Ready")?.reason === "ManualStoragePending");
+    const found = await cluster.snapshot(
+      "fading",
+      "found",
+      (s) => conditionOf(s, "Ready")?.reason === "ManualStoragePending",
+    );
     expect(statusOf(found, "Ready")).toBe("False");
   });
 

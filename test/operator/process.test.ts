@@ -16,7 +16,9 @@ beforeAll(async () => {
     await plane.apply(await readFile(checkoutPath(`deploy/${file}.yaml`), "utf8"));
   }
   tokenFile = join(plane.dir, "operator.token");
-  await writeFile(tokenFile, await plane.tokenFor({ namespace: defaultNamespace, name: "domain-snapshot-operator" }), { mode: 0o600 });
+  await writeFile(tokenFile, await plane.tokenFor({ namespace: defaultNamespace, name: "domain-snapshot-operator" }), {
+    mode: 0o600,
+  });
 }, 180_000);
 
 afterAll(async () => {
@@ -25,11 +27,23 @@ afterAll(async () => {
 
 function startOperator(identity: string): ManagedProcess {
   const args = ["--server", plane.server, "--ca-file", plane.caFile, "--token-file", tokenFile, "--identity", identity];
-  return new ManagedProcess({ name: identity, argv: mainArgv("operator", args), logFile: join(plane.dir, `${identity}.log`) });
+  return new ManagedProcess({
+    name: identity,
+    argv: mainArgv("operator", args),
+    logFile: join(plane.dir, `${identity}.log`),
+  });
 }
 
 async function holder(): Promise<string> {
-  const args = ["get", "lease", "domain-snapshot-operator", "-n", defaultNamespace, "-o", "jsonpath={.spec.holderIdentity}"];
+  const args = [
+    "get",
+    "lease",
+    "domain-snapshot-operator",
+    "-n",
+    defaultNamespace,
+    "-o",
+    "jsonpath={.spec.holderIdentity}",
+  ];
   return await plane.kubectl(args).catch(() => "");
 }
 
