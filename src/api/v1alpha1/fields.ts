@@ -1,6 +1,7 @@
 // Building blocks that the three kinds share: names, times, conditions and the results of a snapshot.
 
 import { z } from "zod";
+import type {} from "../kubernetes-extensions.ts";
 
 /** A MicroTime as Kubernetes writes it. */
 export const microTimeField = (description: string) => z.iso.datetime().meta({ description });
@@ -11,7 +12,7 @@ export const objectName = (description: string) =>
     .string()
     .min(1)
     .max(253)
-    .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/)
+    .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/)
     .meta({ description });
 
 export const uuidField = (description: string) =>
@@ -37,7 +38,11 @@ export const condition = z
   .object({
     type: z.string().min(1).max(316).meta({ description: "Type of the condition." }),
     status: z.enum(["True", "False", "Unknown"]).meta({ description: "Status of the condition." }),
-    observedGeneration: z.int().min(0).optional().meta({ description: "The metadata.generation the condition was set upon.", format: "int64" }),
+    observedGeneration: z
+      .int()
+      .min(0)
+      .optional()
+      .meta({ description: "The metadata.generation the condition was set upon.", format: "int64" }),
     lastTransitionTime: z.iso.datetime().meta({ description: "When the status last changed." }),
     reason: z.string().min(1).max(1024).meta({ description: "CamelCase reason of the last transition." }),
     message: z.string().max(32768).meta({ description: "Text for people." }),
@@ -54,7 +59,16 @@ export const conditions = z
   });
 
 export const phase = z
-  .enum(["Pending", "Preparing", "SavingMemory", "SwitchingDisks", "ManualStoragePending", "Resuming", "Completed", "Failed"])
+  .enum([
+    "Pending",
+    "Preparing",
+    "SavingMemory",
+    "SwitchingDisks",
+    "ManualStoragePending",
+    "Resuming",
+    "Completed",
+    "Failed",
+  ])
   .meta({ description: "A summary for people; programs read the conditions." });
 
 /** The timeline of a snapshot; every time is the node's clock. */
@@ -71,15 +85,31 @@ export const timeline = {
 export const pause = z
   .object({
     totalMilliseconds: z.number().min(0).optional().meta({ description: "How long the guest stood still in all." }),
-    beforeHoldMilliseconds: z.number().min(0).optional().meta({ description: "From the stop to the begin of the hold." }),
-    holdMilliseconds: z.number().min(0).optional().meta({ description: "From the begin of the hold to the request to resume." }),
-    resumeMilliseconds: z.number().min(0).optional().meta({ description: "From the request to resume to the running guest." }),
+    beforeHoldMilliseconds: z
+      .number()
+      .min(0)
+      .optional()
+      .meta({ description: "From the stop to the begin of the hold." }),
+    holdMilliseconds: z
+      .number()
+      .min(0)
+      .optional()
+      .meta({ description: "From the begin of the hold to the request to resume." }),
+    resumeMilliseconds: z
+      .number()
+      .min(0)
+      .optional()
+      .meta({ description: "From the request to resume to the running guest." }),
   })
   .meta({ description: "What the guest felt, in milliseconds." });
 
 export const memoryResult = z
   .object({
-    file: z.string().max(4096).optional().meta({ description: "The memory file; relative to the snapshot directory where it lies inside it." }),
+    file: z
+      .string()
+      .max(4096)
+      .optional()
+      .meta({ description: "The memory file; relative to the snapshot directory where it lies inside it." }),
     format: z.string().max(64).optional().meta({ description: "How the file was written: file, exec or mapped-ram." }),
     sizeBytes: z.int().min(0).optional().meta({ description: "Length of the memory file in bytes.", format: "int64" }),
     progressPercent: z.int().min(0).max(100).optional().meta({ description: "Progress of the save.", format: "int32" }),
@@ -92,7 +122,14 @@ export const diskResult = z
   .object({
     name: diskName,
     snapshot: resolvedMode.meta({ description: "The mode the disk was given." }),
-    overlay: z.string().max(4096).optional().meta({ description: "The new top image of an external disk; relative to the snapshot directory where it lies inside it." }),
+    overlay: z
+      .string()
+      .max(4096)
+      .optional()
+      .meta({
+        description:
+          "The new top image of an external disk; relative to the snapshot directory where it lies inside it.",
+      }),
     message: z.string().max(1024).optional().meta({ description: "Anything worth saying about this disk." }),
   })
   .meta({ description: "One disk of the domain." });
@@ -116,8 +153,16 @@ export const snapshotError = z
 
 export const hold = z
   .object({
-    timeoutSeconds: z.int().min(0).max(604800).default(600).meta({ description: "How long the guest may be held, in seconds; 0 means no limit.", format: "int32" }),
-    onTimeout: z.enum(["Resume", "KeepPaused"]).default("Resume").meta({ description: "What happens at the deadline." }),
+    timeoutSeconds: z
+      .int()
+      .min(0)
+      .max(604800)
+      .default(600)
+      .meta({ description: "How long the guest may be held, in seconds; 0 means no limit.", format: "int32" }),
+    onTimeout: z
+      .enum(["Resume", "KeepPaused"])
+      .default("Resume")
+      .meta({ description: "What happens at the deadline." }),
   })
   .meta({ description: "The bound of the hold." });
 

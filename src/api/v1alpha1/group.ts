@@ -14,5 +14,17 @@ export interface Resource {
 }
 
 export const domains: Resource = { group, version, kind: "Domain", plural: "domains", namespaced: true };
-export const domainSnapshots: Resource = { group, version, kind: "DomainSnapshot", plural: "domainsnapshots", namespaced: true };
-export const domainSnapshotContents: Resource = { group, version, kind: "DomainSnapshotContent", plural: "domainsnapshotcontents", namespaced: false };
+export const domainSnapshots: Resource = {
+  group,
+  version,
+  kind: "DomainSnapshot",
+  plural: "domainsnapshots",
+  namespaced: true,
+};
+export const domainSnapshotContents: Resource = {
+  group,
+  version,
+  kind: "DomainSnapshotContent",
+  plural: "domainsnapshotcontents",
+  namespaced: false,
+};
