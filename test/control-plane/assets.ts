@@ -75,7 +75,7 @@ function requireGo(): void {
 async function run(command: string, args: readonly string[]): Promise<void> {
   const child = spawn(command, args, {
     cwd: moduleDirectory,
-    env: { ...process.env, CGO_ENABLED: "0", GOTOOLCHAIN: "local", GOFLAGS: "-buildvcs=false -mod=mod" },
+    env: { ...process.env, CGO_ENABLED: "0", GOTOOLCHAIN: "local", GOFLAGS: "-buildvcs=false -mod=readonly" },
     stdio: ["ignore", "inherit", "inherit"],
   });
   const code = await new Promise<number | null>((resolve, reject) => {

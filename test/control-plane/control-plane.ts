@@ -8,8 +8,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { checkoutPath } from "../stack/node-arguments.ts";
 import { ManagedProcess } from "../stack/managed-process.ts";
+import { checkoutPath } from "../stack/node-arguments.ts";
 import { type AssetName, ensureControlPlaneAssets } from "./assets.ts";
 
 export interface ServiceAccountRef {
@@ -63,7 +63,13 @@ export class ControlPlane implements AsyncDisposable {
   /** Runs kubectl as admin (or with `kubeconfig`); rejects with its stderr. */
   async kubectl(args: readonly string[], options: { stdin?: string; kubeconfig?: string } = {}): Promise<string> {
     const kubeconfig = options.kubeconfig ?? this.adminKubeconfigPath;
-    const child = spawn(this.assets.kubectl, ["--kubeconfig", kubeconfig, "--cache-dir", join(this.dir, "kubectl"), ...args]);
+    const child = spawn(this.assets.kubectl, [
+      "--kubeconfig",
+      kubeconfig,
+      "--cache-dir",
+      join(this.dir, "kubectl"),
+      ...args,
+    ]);
     let out = "";
     let err = "";
     child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
@@ -94,7 +100,8 @@ export class ControlPlane implements AsyncDisposable {
 
   /** A token of a ServiceAccount by TokenRequest; `node` binds it to that Node object. */
   async tokenFor(account: ServiceAccountRef, options: { node?: string } = {}): Promise<string> {
-    const bound = options.node === undefined ? [] : ["--bound-object-kind", "Node", "--bound-object-name", options.node];
+    const bound =
+      options.node === undefined ? [] : ["--bound-object-kind", "Node", "--bound-object-name", options.node];
     const args = ["create", "token", account.name, "-n", account.namespace, "--duration", "8h", ...bound];
     return (await this.kubectl(args)).trim();
   }
@@ -227,10 +234,14 @@ async function waitReady(server: string, token: string, process: ManagedProcess)
 /** Readiness is asked before the server's certificate is known, hence without checking it. */
 async function statusOf(url: string, token: string): Promise<number> {
   return await new Promise((resolve) => {
-    const call = request(url, { rejectUnauthorized: false, headers: { Authorization: `Bearer ${token}` } }, (response) => {
-      response.resume();
-      resolve(response.statusCode ?? 0);
-    });
+    const call = request(
+      url,
+      { rejectUnauthorized: false, headers: { Authorization: `Bearer ${token}` } },
+      (response) => {
+        response.resume();
+        resolve(response.statusCode ?? 0);
+      },
+    );
     call.once("error", () => resolve(0));
     call.end();
   });

@@ -82,7 +82,14 @@ function backportsSource(directory: string): string[] {
   mkdirSync(join(state, "lists", "partial"), { recursive: true });
   return [
     ...["-o", `Dir::Etc::sourcelist=${list}`, "-o", "Dir::Etc::sourceparts=-"],
-    ...["-o", `Dir::State::lists=${join(state, "lists")}`, "-o", `Dir::Cache::pkgcache=`, "-o", "Dir::Cache::srcpkgcache="],
+    ...[
+      "-o",
+      `Dir::State::lists=${join(state, "lists")}`,
+      "-o",
+      `Dir::Cache::pkgcache=`,
+      "-o",
+      "Dir::Cache::srcpkgcache=",
+    ],
     ...["-o", "APT::Sandbox::User=root"],
   ];
 }

@@ -22,7 +22,11 @@ export function ensureGuestImage(progress: (line: string) => void = () => undefi
   if (!existsSync(root)) {
     const partial = `${root}.${process.pid}`;
     rmSync(partial, { recursive: true, force: true });
-    unpackPackages({ packages: [dependencyOf("linux-image-cloud-amd64", "linux-image-")], directory: partial, progress });
+    unpackPackages({
+      packages: [dependencyOf("linux-image-cloud-amd64", "linux-image-")],
+      directory: partial,
+      progress,
+    });
     renameSync(partial, root);
   }
   const boot = join(root, "boot");

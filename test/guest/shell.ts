@@ -14,6 +14,7 @@ export function shell(
     maxBuffer: 64 << 20,
   });
   if (result.error !== undefined) throw new Error(`${command} cannot be started: ${result.error.message}`);
-  if (result.status !== 0) throw new Error(`${command} ${args.join(" ")} failed: ${result.stderr.trim() || result.stdout.trim()}`);
+  if (result.status !== 0)
+    throw new Error(`${command} ${args.join(" ")} failed: ${result.stderr.trim() || result.stdout.trim()}`);
   return result.stdout;
 }

@@ -128,7 +128,8 @@ export class TestGuest implements AsyncDisposable {
   mismatch(disks: readonly string[]): string | undefined {
     for (const tick of this.ticks) {
       for (const name of ["mem", ...disks]) {
-        if (tick.verdicts[name] !== "ok") return `tick ${tick.number}: ${name} ${tick.verdicts[name] ?? "is not checked"}`;
+        if (tick.verdicts[name] !== "ok")
+          return `tick ${tick.number}: ${name} ${tick.verdicts[name] ?? "is not checked"}`;
       }
     }
     return undefined;
@@ -171,9 +172,11 @@ export class TestGuest implements AsyncDisposable {
   }
 }
 
-function driveArgs(disk: GuestDisk): string[] {
+function driveArgs(disk: GuestDisk, index: number): string[] {
   const device =
-    disk.bus === "cdrom" ? `ide-cd,id=${disk.name}` : `virtio-blk-pci,id=${disk.name},serial=${disk.name}`;
+    disk.bus === "cdrom"
+      ? `ide-cd,id=${disk.name},bus=ide.${index % 6}`
+      : `virtio-blk-pci,id=${disk.name},serial=${disk.name}`;
   if (disk.path === undefined) return ["-device", device];
   const readOnly = disk.bus === "cdrom" ? "on" : "off";
   const file = `driver=file,node-name=${disk.name}-storage,filename=${disk.path},read-only=${readOnly}`;
