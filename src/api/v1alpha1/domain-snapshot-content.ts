@@ -78,12 +78,10 @@ export const contentSpec = z
     quiesce,
     hold,
     description: z.string().max(4096).optional().meta({ description: "Text for people." }),
-    desired: z
-      .enum(["Held", "Released", "Aborted"])
-      .meta({
-        description: "What the operator wants of the hold; decided once.",
-        "x-kubernetes-validations": desiredRules,
-      }),
+    desired: z.enum(["Held", "Released", "Aborted"]).meta({
+      description: "What the operator wants of the hold; decided once.",
+      "x-kubernetes-validations": desiredRules,
+    }),
     deletionPolicy,
   })
   .meta({ description: "The plan.", "x-kubernetes-validations": contentSpecRules });

@@ -42,28 +42,20 @@ export const memoryRequest = z
 export const diskRequest = z
   .object({
     name: diskName,
-    snapshot: z
-      .enum(["manual", "external", "none", "no"])
-      .optional()
-      .meta({
-        description:
-          'manual: cut by the storage\'s owner during the hold. external: QEMU overlay. none, or "no" in quotes: left out.',
-      }),
+    snapshot: z.enum(["manual", "external", "none", "no"]).optional().meta({
+      description:
+        'manual: cut by the storage\'s owner during the hold. external: QEMU overlay. none, or "no" in quotes: left out.',
+    }),
     driver: z
       .object({ type: z.enum(["qcow2"]).optional().meta({ description: "Format of the overlay." }) })
       .optional()
       .meta({ description: "The overlay's driver; only for external." }),
     source: z
       .object({
-        file: z
-          .string()
-          .min(1)
-          .max(4096)
-          .optional()
-          .meta({
-            description:
-              "The overlay; relative to the directory of the base image, or absolute inside an allowed directory.",
-          }),
+        file: z.string().min(1).max(4096).optional().meta({
+          description:
+            "The overlay; relative to the directory of the base image, or absolute inside an allowed directory.",
+        }),
       })
       .optional()
       .meta({

@@ -122,14 +122,9 @@ export const diskResult = z
   .object({
     name: diskName,
     snapshot: resolvedMode.meta({ description: "The mode the disk was given." }),
-    overlay: z
-      .string()
-      .max(4096)
-      .optional()
-      .meta({
-        description:
-          "The new top image of an external disk; relative to the snapshot directory where it lies inside it.",
-      }),
+    overlay: z.string().max(4096).optional().meta({
+      description: "The new top image of an external disk; relative to the snapshot directory where it lies inside it.",
+    }),
     message: z.string().max(1024).optional().meta({ description: "Anything worth saying about this disk." }),
   })
   .meta({ description: "One disk of the domain." });
