@@ -16,7 +16,7 @@ export function apiReference(resources: readonly CustomResource[]): string {
 # API reference
 
 Group \`${resources[0]?.resource.group ?? ""}\`, version \`${resources[0]?.resource.version ?? ""}\`. Category \`vm\`: \`kubectl get vm\` lists all kinds.
-Fields marked with * are required. The rules are checked by the API server (CEL, Kubernetes 1.31 or newer).
+Fields marked with * are required. The rules are checked by the API server (CEL); selectable fields need Kubernetes 1.31, and everything is tested on 1.36.
 
 ${resources.map(kindSection).join("\n")}`;
 }

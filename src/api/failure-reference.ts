@@ -12,7 +12,7 @@ export function failureReference(): string {
 
 A DomainSnapshot that failed says why in \`status.error.reason\`, and as the reason of its conditions \`Ready\` and \`Stalled\`.
 \`status.error.message\` says what happened, where, and what to do; \`status.error.step\` is the step of the engine.
-Unless the reason is \`ResumeFailed\` or \`GuestLost\`, a guest that ran before runs again.
+A guest that ran before runs again, except that \`ResumeFailed\`, \`GuestLost\`, \`AgentLost\` and \`MonitorUnavailable\` leave that open: look at it.
 
 | reason | who can mend it | meaning |
 |---|---|---|
