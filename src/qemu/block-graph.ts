@@ -4,7 +4,14 @@ import { call, type Reply } from "../qmp/commands.ts";
 import type { QmpConnection } from "../qmp/connection.ts";
 
 /** Drivers that pass data through: an overlay goes below them, or the guest's writes would bypass them. */
-const filters: ReadonlySet<string> = new Set(["throttle", "copy-on-read", "blklogwrites", "blkverify", "compress", "preallocate"]);
+const filters: ReadonlySet<string> = new Set([
+  "throttle",
+  "copy-on-read",
+  "blklogwrites",
+  "blkverify",
+  "compress",
+  "preallocate",
+]);
 
 export type NamedNode = Reply<"query-named-block-nodes">[number];
 
@@ -14,7 +21,9 @@ export class BlockGraph {
   readonly #parents: ReadonlyMap<string, readonly string[]>;
 
   private constructor(nodes: readonly NamedNode[], graph: Reply<"x-debug-query-block-graph">) {
-    this.#nodes = new Map(nodes.flatMap((node) => (node["node-name"] === undefined ? [] : [[node["node-name"], node]])));
+    this.#nodes = new Map(
+      nodes.flatMap((node) => (node["node-name"] === undefined ? [] : [[node["node-name"], node]])),
+    );
     const names = new Map(graph.nodes.map((node) => [node.id, node.name]));
     const children = new Map<string, Map<string, string>>();
     const parents = new Map<string, string[]>();

@@ -87,7 +87,9 @@ async function blockDisk(
 }
 
 function bitmapsOf(node: ReturnType<BlockGraph["node"]>): Bitmap[] {
-  return (node?.["dirty-bitmaps"] ?? []).flatMap(({ name, ...bitmap }) => (name === undefined ? [] : [{ name, ...bitmap }]));
+  return (node?.["dirty-bitmaps"] ?? []).flatMap(({ name, ...bitmap }) =>
+    name === undefined ? [] : [{ name, ...bitmap }],
+  );
 }
 
 function qomPath(qdev: string): string {
@@ -111,7 +113,12 @@ function sourceTypeOf(protocol: string): SourceType {
   return "Network";
 }
 
-async function property<T>(connection: QmpConnection, path: string, name: string, schema: z.ZodType<T>): Promise<T | undefined> {
+async function property<T>(
+  connection: QmpConnection,
+  path: string,
+  name: string,
+  schema: z.ZodType<T>,
+): Promise<T | undefined> {
   try {
     return schema.safeParse(await call(connection, "qom-get", { path, property: name })).data;
   } catch (error) {

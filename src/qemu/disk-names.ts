@@ -7,7 +7,8 @@ type Unnamed = Omit<GuestDisk, "name"> & { readonly serial?: string };
 /** vda, vdb, ... vdz, vdaa: libvirt's virIndexToDiskName. */
 export function indexToDiskName(index: number, prefix: string): string {
   let name = "";
-  for (let rest = index; rest >= 0; rest = Math.floor(rest / 26) - 1) name = String.fromCharCode(97 + (rest % 26)) + name;
+  for (let rest = index; rest >= 0; rest = Math.floor(rest / 26) - 1)
+    name = String.fromCharCode(97 + (rest % 26)) + name;
   return prefix + name;
 }
 
@@ -63,6 +64,8 @@ function described(disk: GuestDisk, naming: DiskNaming | undefined): GuestDisk {
   return {
     ...disk,
     ...(naming?.defaultSnapshot !== undefined && { defaultSnapshot: naming.defaultSnapshot }),
-    ...(naming?.persistentVolumeClaimName !== undefined && { persistentVolumeClaimName: naming.persistentVolumeClaimName }),
+    ...(naming?.persistentVolumeClaimName !== undefined && {
+      persistentVolumeClaimName: naming.persistentVolumeClaimName,
+    }),
   };
 }

@@ -34,7 +34,12 @@ export class Guest implements AsyncDisposable {
   }
 
   /** Opens a monitor session. Failure MonitorUnavailable or MonitorBusy. */
-  static async open(options: { monitorPath: string; clock?: Clock; log?: Logger; signal?: AbortSignal }): Promise<Guest> {
+  static async open(options: {
+    monitorPath: string;
+    clock?: Clock;
+    log?: Logger;
+    signal?: AbortSignal;
+  }): Promise<Guest> {
     const { monitorPath, clock = systemClock, signal } = options;
     const connection = await connectQmp({ path: monitorPath, ...(signal === undefined ? {} : { signal }) });
     return new Guest({ connection, monitorPath, clock });

@@ -5,7 +5,12 @@ import { Failure } from "../runtime/failure.ts";
 import type { Guest } from "./guest.ts";
 
 /** Waits until the job is in one of the states (or gone); resolves with the state. */
-export async function awaitJob(guest: Guest, id: string, states: readonly string[], signal?: AbortSignal): Promise<string> {
+export async function awaitJob(
+  guest: Guest,
+  id: string,
+  states: readonly string[],
+  signal?: AbortSignal,
+): Promise<string> {
   let wake: () => void = () => undefined;
   const unsubscribe = guest.connection.on("JOB_STATUS_CHANGE", (event) => {
     if (event.data["id"] === id) wake();
@@ -14,10 +19,16 @@ export async function awaitJob(guest: Guest, id: string, states: readonly string
     for (;;) {
       const event = Promise.withResolvers<void>();
       wake = event.resolve;
-      const job = (await call(guest.connection, "query-jobs", undefined, { signal })).find((candidate) => candidate.id === id);
+      const job = (await call(guest.connection, "query-jobs", undefined, { signal })).find(
+        (candidate) => candidate.id === id,
+      );
       if (job === undefined) return "gone";
       if (states.includes(job.status) || job.status === "concluded") return job.status;
-      await Promise.race([event.promise, aborted(signal), guest.connection.closed.then((reason) => Promise.reject(reason))]);
+      await Promise.race([
+        event.promise,
+        aborted(signal),
+        guest.connection.closed.then((reason) => Promise.reject(reason)),
+      ]);
     }
   } finally {
     unsubscribe();

@@ -25,9 +25,24 @@ export interface MigrationState {
   readonly error?: string;
 }
 
-const running: ReadonlySet<string> = new Set(["setup", "active", "device", "pre-switchover", "cancelling", "wait-unplug", "postcopy-active"]);
+const running: ReadonlySet<string> = new Set([
+  "setup",
+  "active",
+  "device",
+  "pre-switchover",
+  "cancelling",
+  "wait-unplug",
+  "postcopy-active",
+]);
 const unlimited = 9223372036854775807n;
-const touchedCapabilities = ["events", "background-snapshot", "mapped-ram", "multifd", "auto-converge", "pause-before-switchover"];
+const touchedCapabilities = [
+  "events",
+  "background-snapshot",
+  "mapped-ram",
+  "multifd",
+  "auto-converge",
+  "pause-before-switchover",
+];
 const touchedParameters = ["max-bandwidth", "downtime-limit"] as const;
 const parameter = z.number();
 const pollMilliseconds = 250;
@@ -106,7 +121,9 @@ export class Migration {
    * Resolves with the state it ended in: completed, failed or cancelled. Woken by MIGRATION events; a slow poll is the net
    * under them and gives the progress. `completed` is not the end: finish-migrate is waited out as well.
    */
-  async finished(options: { signal?: AbortSignal; onProgress?: (state: MigrationState) => void } = {}): Promise<MigrationState> {
+  async finished(
+    options: { signal?: AbortSignal; onProgress?: (state: MigrationState) => void } = {},
+  ): Promise<MigrationState> {
     const { signal, onProgress } = options;
     let wake: () => void = () => undefined;
     const unsubscribe = this.#guest.connection.on("MIGRATION", () => wake());

@@ -4,7 +4,7 @@ import { call } from "../qmp/commands.ts";
 import { Failure } from "../runtime/failure.ts";
 import type { GuestDisk } from "./disk.ts";
 import type { Guest } from "./guest.ts";
-import { concludeJob, awaitJob } from "./jobs.ts";
+import { awaitJob, concludeJob } from "./jobs.ts";
 
 /** An overlay's two nodes; `disk` is the guest's disk as it was before. */
 export interface Overlay {
@@ -32,8 +32,14 @@ export async function createOverlay(guest: Guest, overlay: Overlay, signal?: Abo
   if (filename === undefined || format === undefined || virtualSizeBytes === undefined) {
     throw new Failure("InvalidDisk", `${disk.name} has no image that an overlay could refer to`);
   }
-  const cache = disk.cache === undefined ? {} : { cache: { direct: disk.cache.direct, "no-flush": disk.cache.noFlush } };
-  await call(guest.connection, "blockdev-add", { driver: "file", "node-name": storageNode, filename: path, ...cache }, { signal });
+  const cache =
+    disk.cache === undefined ? {} : { cache: { direct: disk.cache.direct, "no-flush": disk.cache.noFlush } };
+  await call(
+    guest.connection,
+    "blockdev-add",
+    { driver: "file", "node-name": storageNode, filename: path, ...cache },
+    { signal },
+  );
   const job = `${node}-create`;
   await call(guest.connection, "blockdev-create", {
     "job-id": job,
@@ -106,7 +112,8 @@ export async function commitOverlay(guest: Guest, overlay: Overlay, signal?: Abo
     "auto-finalize": true,
     "auto-dismiss": false,
   });
-  if ((await awaitJob(guest, job, ["ready"], signal)) === "ready") await call(guest.connection, "job-complete", { id: job });
+  if ((await awaitJob(guest, job, ["ready"], signal)) === "ready")
+    await call(guest.connection, "job-complete", { id: job });
   await concludeJob(guest, job, `${overlay.disk.name}: cannot merge ${overlay.path} into its base`, signal);
 }
 

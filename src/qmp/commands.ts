@@ -120,7 +120,10 @@ export async function call<C extends CommandName>(
   const schema: z.ZodType<Reply<C>> = replyOf(command);
   const parsed = schema.safeParse(raw);
   if (parsed.success) return parsed.data;
-  throw new Failure("InternalError", `${command}: QEMU answered in a shape this program does not know: ${parsed.error.message}`);
+  throw new Failure(
+    "InternalError",
+    `${command}: QEMU answered in a shape this program does not know: ${parsed.error.message}`,
+  );
 }
 
 function replyOf<C extends CommandName>(command: C): z.ZodType<Reply<C>> {

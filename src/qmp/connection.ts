@@ -82,7 +82,9 @@ class Session implements QmpConnection {
     this.#greeting.promise.catch(() => undefined);
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("error", (error: NodeJS.ErrnoException) => this.#end(unreachable(path, error)));
-    socket.on("close", () => this.#end(new Failure("MonitorUnavailable", `${path}: QEMU closed the monitor`, { retryable: true })));
+    socket.on("close", () =>
+      this.#end(new Failure("MonitorUnavailable", `${path}: QEMU closed the monitor`, { retryable: true })),
+    );
   }
 
   get version(): QemuVersion {
@@ -101,16 +103,22 @@ class Session implements QmpConnection {
     const id = ++this.#nextId;
     const reply = Promise.withResolvers<unknown>();
     this.#pending.set(id, { command, resolve: reply.resolve, reject: reply.reject });
-    this.#socket.write(`${JSON.stringify({ execute: command, ...(args === undefined ? {} : { arguments: args }), id })}\n`);
+    this.#socket.write(
+      `${JSON.stringify({ execute: command, ...(args === undefined ? {} : { arguments: args }), id })}\n`,
+    );
     const timeout = AbortSignal.timeout(timeoutMilliseconds);
     try {
       return await unlessAborted(reply.promise, signal === undefined ? timeout : AbortSignal.any([signal, timeout]));
     } catch (error) {
       signal?.throwIfAborted();
       if (!timeout.aborted) throw error;
-      throw new Failure("MonitorUnavailable", `${this.#path}: ${command} was not answered within ${timeoutMilliseconds} ms`, {
-        retryable: true,
-      });
+      throw new Failure(
+        "MonitorUnavailable",
+        `${this.#path}: ${command} was not answered within ${timeoutMilliseconds} ms`,
+        {
+          retryable: true,
+        },
+      );
     } finally {
       this.#pending.delete(id);
     }
@@ -150,7 +158,9 @@ class Session implements QmpConnection {
         return;
       case "refusal": {
         const pending = message.id === undefined ? undefined : this.#pending.get(message.id);
-        pending?.reject(new QmpError({ command: pending.command, class: message.class, description: message.description }));
+        pending?.reject(
+          new QmpError({ command: pending.command, class: message.class, description: message.description }),
+        );
         return;
       }
       case "event":

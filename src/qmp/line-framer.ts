@@ -35,7 +35,10 @@ export class LineFramer {
     if (part.length === 0) return;
     this.#partBytes += part.length;
     if (this.#partBytes > this.#maxLineBytes) {
-      throw new Failure("MonitorUnavailable", `the monitor sent a line of more than ${this.#maxLineBytes} bytes: it is not a QMP socket`);
+      throw new Failure(
+        "MonitorUnavailable",
+        `the monitor sent a line of more than ${this.#maxLineBytes} bytes: it is not a QMP socket`,
+      );
     }
     this.#parts.push(part);
   }

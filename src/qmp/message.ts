@@ -49,7 +49,10 @@ export function parseMessage(line: string): QmpMessage {
   const asEvent = event.safeParse(raw);
   if (asEvent.success) {
     const { event: name, data, timestamp } = asEvent.data;
-    return { kind: "event", event: { event: name, data, at: timestamp.seconds * 1000 + timestamp.microseconds / 1000 } };
+    return {
+      kind: "event",
+      event: { event: name, data, at: timestamp.seconds * 1000 + timestamp.microseconds / 1000 },
+    };
   }
   const asRefusal = refusal.safeParse(raw);
   if (asRefusal.success) {
@@ -68,6 +71,8 @@ function parseJson(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch (error) {
-    throw new Failure("MonitorUnavailable", `the monitor sent something that is not JSON: ${line.slice(0, 200)}`, { cause: error });
+    throw new Failure("MonitorUnavailable", `the monitor sent something that is not JSON: ${line.slice(0, 200)}`, {
+      cause: error,
+    });
   }
 }

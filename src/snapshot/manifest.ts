@@ -1,0 +1,148 @@
+// What a person with nothing but the files needs for a restore: snapshot.json and libvirt's domainsnapshot.xml.
+
+import { createHash } from "node:crypto";
+import { constants, createReadStream } from "node:fs";
+import { open, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { SnapshotContext } from "./context.ts";
+import { domainSnapshotXml } from "./domain-snapshot-xml.ts";
+import { syncDirectory } from "./journal.ts";
+
+/** Version of the manifest's layout. */
+const manifestVersion = 1;
+
+/**
+ * Writes both files (0600, never over an existing one) beside the memory file; resolves with the path of the manifest.
+ * The first snapshot of a directory has the plain names, later ones their own in front.
+ */
+export async function writeManifest(context: SnapshotContext): Promise<string> {
+  const { job, prepared } = context;
+  const directory = prepared.memoryFile === undefined ? job.domain.snapshotDirectory : dirname(prepared.memoryFile);
+  const stem = `${job.namespace}-${job.name}-${job.uid.slice(0, 8)}.`;
+  const path = await createExclusive(
+    context,
+    directory,
+    ["snapshot.json", `${stem}snapshot.json`],
+    `${JSON.stringify(await content(context), null, 2)}\n`,
+  );
+  await createExclusive(
+    context,
+    directory,
+    ["domainsnapshot.xml", `${stem}domainsnapshot.xml`],
+    domainSnapshotXml(context),
+  );
+  await syncDirectory(directory);
+  return path;
+}
+
+/** Removes what `writeManifest` wrote. */
+export async function removeManifest(context: SnapshotContext): Promise<void> {
+  for (const path of context.manifestFiles) await rm(path, { force: true });
+}
+
+async function createExclusive(
+  context: SnapshotContext,
+  directory: string,
+  names: readonly string[],
+  text: string,
+): Promise<string> {
+  let exists: unknown;
+  for (const name of names) {
+    const path = join(directory, name);
+    try {
+      const file = await open(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600);
+      context.manifestFiles.add(path);
+      try {
+        await file.writeFile(text);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      return path;
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+      exists = error;
+    }
+  }
+  throw exists;
+}
+
+async function content(context: SnapshotContext): Promise<object> {
+  const { job, prepared, report, guest, memoryWriter, verdict } = context;
+  const { version } = guest;
+  const memory =
+    prepared.memoryFile === undefined || memoryWriter === undefined
+      ? undefined
+      : {
+          file: prepared.memoryFile,
+          format: memoryWriter.format,
+          offsetBytes: memoryWriter.offsetBytes,
+          ...(await digest(prepared.memoryFile)),
+        };
+  return {
+    version: manifestVersion,
+    snapshot: {
+      namespace: job.namespace,
+      name: job.name,
+      uid: job.uid,
+      ...(job.plan.description !== undefined && { description: job.plan.description }),
+    },
+    domain: {
+      namespace: job.domain.namespace,
+      name: job.domain.name,
+      uuid: prepared.uuid,
+      stateBefore: report.domainStateBefore,
+    },
+    capture: job.plan.capture,
+    ...(verdict !== undefined && { failed: { reason: verdict.reason, message: verdict.message } }),
+    qemu: {
+      version: `${version.major}.${version.minor}.${version.micro}`,
+      package: version.package,
+      ...(prepared.qemuArguments !== undefined && { arguments: prepared.qemuArguments }),
+    },
+    timeline: {
+      startedAt: report.startedAt,
+      pausedAt: report.pausedAt,
+      memorySavedAt: report.memorySavedAt,
+      disksSwitchedAt: report.disksSwitchedAt,
+      manualStoragePendingAt: report.manualStoragePendingAt,
+      resumedAt: report.resumedAt,
+    },
+    pause: report.pause,
+    ...(memory !== undefined && { memory }),
+    disks: prepared.disks.map((disk) => {
+      const mode = job.plan.disks.find((planned) => planned.name === disk.name)?.snapshot ?? "none";
+      const overlay = prepared.overlays.find((candidate) => candidate.disk.name === disk.name);
+      return {
+        name: disk.name,
+        snapshot: mode,
+        ...(disk.filename !== undefined && { base: disk.filename }),
+        ...(disk.format !== undefined && { format: disk.format }),
+        ...(overlay !== undefined && { overlay: overlay.path }),
+        ...(disk.qdev !== undefined && { qdev: disk.qdev }),
+        ...(disk.formatNode !== undefined && { node: disk.formatNode }),
+      };
+    }),
+    ...(memory !== undefined &&
+      memoryWriter !== undefined && {
+        // QEMU with the same machine and devices, `-S -incoming defer`, then over QMP: these capabilities, these
+        // parameters, `migrate-incoming` with this uri.
+        restore: {
+          capabilities: [{ capability: "events", state: true }],
+          parameters: {},
+          uri: memoryWriter.restoreUri(memory.file),
+        },
+      }),
+  };
+}
+
+/** Length and SHA-256 of a file; read while the guest runs. */
+async function digest(path: string): Promise<{ readonly sizeBytes: number; readonly sha256: string }> {
+  const hash = createHash("sha256");
+  let sizeBytes = 0;
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+    hash.update(chunk);
+    sizeBytes += chunk.length;
+  }
+  return { sizeBytes, sha256: hash.digest("hex") };
+}

@@ -1,0 +1,17 @@
+// A step of a snapshot: done in order, undone in reverse.
+
+import type { SnapshotContext } from "./context.ts";
+import type { Phase } from "./job.ts";
+
+export interface Step {
+  readonly name: string;
+  /** What users see while it runs; a step without one goes by unseen. */
+  readonly phase?: Phase;
+  /** False when this snapshot has no use for the step. */
+  applies?(context: SnapshotContext): boolean;
+  run(context: SnapshotContext, signal: AbortSignal): Promise<void>;
+  /** What must be taken back before the guest may run again; quick, and safe to repeat. */
+  undo?(context: SnapshotContext): Promise<void>;
+  /** What can wait until the guest runs: files, nodes, settings; safe to repeat. */
+  cleanUp?(context: SnapshotContext): Promise<void>;
+}

@@ -1,0 +1,147 @@
+// Steps three and four: the guest stands still for the storage's owner, until it is released, aborted, late or lost.
+
+import { microTime } from "../../runtime/clock.ts";
+import { Failure } from "../../runtime/failure.ts";
+import type { SnapshotContext } from "../context.ts";
+import { holdSeconds, systemUptime } from "../hold-deadline.ts";
+import { reconnect } from "../reconnect.ts";
+import type { Step } from "../step.ts";
+
+const checkEveryMilliseconds = 1000;
+
+export const hold: Step = {
+  name: "hold",
+  phase: "ManualStoragePending",
+  applies: (context) => context.hasManualDisks,
+  async run(context, signal) {
+    await new Hold(context).run(signal);
+  },
+};
+
+class Hold {
+  readonly #context: SnapshotContext;
+  #beganUptime = 0;
+  #wake = Promise.withResolvers<void>();
+  #resumedAt: number | undefined;
+  #linkLost = false;
+
+  constructor(context: SnapshotContext) {
+    this.#context = context;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const context = this.#context;
+    this.#beganUptime = await systemUptime();
+    context.stamp("manualStoragePendingAt");
+    this.#publishDeadline();
+    let unsubscribe = this.#listen();
+    try {
+      // What was missed between the stop and the subscription.
+      if (context.prepared.ranBefore && (await context.guest.runState()) === "running")
+        this.#resumedAt = context.clock.now();
+      for (;;) {
+        signal.throwIfAborted();
+        if (this.#resumedAt !== undefined) return this.#lost(this.#resumedAt);
+        if (context.control.desired() !== "Held") break;
+        if (this.#linkLost) {
+          unsubscribe();
+          await reconnect(context, signal);
+          this.#linkLost = false;
+          unsubscribe = this.#listen();
+          if ((await context.guest.runState()) === "running") return this.#lost(context.clock.now());
+        }
+        if (await this.#expired()) return;
+        await this.#sleep(signal);
+      }
+    } finally {
+      unsubscribe();
+    }
+    if (context.control.desired() === "Aborted") throw new Failure("Aborted", "abort was requested during the hold");
+    context.stamp("releaseSeenAt");
+  }
+
+  #listen(): () => void {
+    const { connection } = this.#context.guest;
+    const unsubscribe = connection.on("RESUME", (event) => {
+      this.#resumedAt = event.at;
+      this.#wake.resolve();
+    });
+    void connection.closed.then(() => {
+      if (this.#context.guest.connection !== connection) return;
+      this.#linkLost = true;
+      this.#wake.resolve();
+    });
+    return unsubscribe;
+  }
+
+  /** Sleeps until something happens, at most a second: then the deadline is looked at again. */
+  async #sleep(signal: AbortSignal): Promise<void> {
+    const { control, clock } = this.#context;
+    const awake = new AbortController();
+    const ended = AbortSignal.any([signal, awake.signal]);
+    const quiet = (): undefined => undefined;
+    await Promise.race([
+      this.#wake.promise,
+      control.wait(ended).catch(quiet),
+      clock.sleep(await this.#nap(), ended).catch(quiet),
+    ]);
+    awake.abort();
+    this.#wake = Promise.withResolvers();
+    this.#publishDeadline();
+  }
+
+  async #nap(): Promise<number> {
+    const left = await this.#secondsLeft();
+    return left === undefined ? checkEveryMilliseconds : Math.min(checkEveryMilliseconds, Math.max(1, left * 1000));
+  }
+
+  async #secondsLeft(): Promise<number | undefined> {
+    const { control, job } = this.#context;
+    const seconds = holdSeconds(control.hold(), job.domain.maximumHoldSeconds);
+    return seconds === undefined ? undefined : seconds - ((await systemUptime()) - this.#beganUptime);
+  }
+
+  /** True when the hold has ended by its deadline: the guest goes on, the snapshot is not one, its files stay. */
+  async #expired(): Promise<boolean> {
+    const context = this.#context;
+    const left = await this.#secondsLeft();
+    if (left === undefined || left > 0) {
+      if (context.report.holdExpired === true) context.update({ holdExpired: false });
+      return false;
+    }
+    if (context.control.hold().onTimeout === "KeepPaused") {
+      if (context.report.holdExpired !== true) context.update({ holdExpired: true });
+      return false;
+    }
+    const { timeoutSeconds } = context.control.hold();
+    context.verdict = new Failure(
+      "HoldExpired",
+      `nobody resumed within ${timeoutSeconds} s; the guest runs again, memory and overlays are kept. A copy made after ${microTime(context.clock.now())} does not belong to them`,
+    );
+    context.stamp("releaseSeenAt");
+    return true;
+  }
+
+  #lost(at: number): void {
+    const context = this.#context;
+    context.stamp("resumedAt", at);
+    context.ranSinceSwitch = true;
+    context.verdict = new Failure(
+      "HoldLost",
+      "somebody else resumed the guest during the hold; memory and overlays are kept, but copies made since may be of a later instant",
+    );
+  }
+
+  #publishDeadline(): void {
+    const context = this.#context;
+    const began = context.report.manualStoragePendingAt;
+    const seconds = holdSeconds(context.control.hold(), context.job.domain.maximumHoldSeconds);
+    if (began === undefined) return;
+    if (seconds === undefined) {
+      delete context.report.holdDeadline;
+      return;
+    }
+    const holdDeadline = microTime(context.wallTime("manualStoragePendingAt") + seconds * 1000);
+    if (holdDeadline !== context.report.holdDeadline) context.update({ holdDeadline });
+  }
+}
