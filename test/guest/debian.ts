@@ -60,7 +60,7 @@ function updateLists(): void {
 
 function installed(name: string): boolean {
   try {
-    return shell("dpkg-query", ["-W", "-f", "${Status}", name]).includes("install ok installed");
+    return /^Status: install ok installed$/m.test(shell("dpkg-query", ["-s", name]));
   } catch {
     return false;
   }
