@@ -50,7 +50,11 @@ export async function decideStart(
       checkAfterMilliseconds,
     };
   }
-  return refusal(planContent(snapshot, domain));
+  const plan = planContent(snapshot, domain);
+  if (plan.kind === "Planned") return { kind: "Start", spec: plan.spec };
+  // The store may show a guest that was published or started a moment ago as it was before: refuse for good by the newest.
+  const { name, namespace } = domain.metadata;
+  return refusal(planContent(snapshot, await view.domains.client.get(name, namespace, { signal: options.signal })));
 }
 
 /** The store may lag behind a Domain that was published just now: ask before refusing for good. */
