@@ -68,6 +68,15 @@ export class OperatorFixture implements AsyncDisposable {
 
   static async start(): Promise<OperatorFixture> {
     const plane = await startControlPlane();
+    try {
+      return await OperatorFixture.#startOn(plane);
+    } catch (error) {
+      await plane.stop();
+      throw error;
+    }
+  }
+
+  static async #startOn(plane: ControlPlane): Promise<OperatorFixture> {
     const log = createLogger({ level: process.env["TEST_LOG_LEVEL"] ?? "fatal" });
     await plane.installCrds();
     for (const file of ["namespace", "service-accounts", "rbac-operator", "rbac-agent"]) {
