@@ -45,12 +45,17 @@ function packagesOf(path) {
 }
 
 function install(why) {
-  process.stderr.write(`setup: npm ci (${why})\n`);
-  const npm = spawnSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: root, stdio: ["ignore", 2, 2] });
+  process.stderr.write(`setup: npm install (${why})\n`);
+  // Not `npm ci`: it insists on the tools' binaries for every other platform, which a registry need not have. With
+  // --no-save the versions and checksums of the lock file hold as well.
+  const npm = spawnSync("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"], {
+    cwd: root,
+    stdio: ["ignore", 2, 2],
+  });
   if (npm.error !== undefined) fail(`npm cannot be started (${npm.error.message}): install npm beside Node`);
-  if (npm.status !== 0) fail("npm ci failed (see above): the npm registry must be reachable for the first run");
+  if (npm.status !== 0) fail("npm install failed (see above): the npm registry must be reachable for the first run");
   if (!existsSync(projectNode)) {
-    fail("npm ci left no node_modules/.bin/node: install scripts must be allowed (npm config ignore-scripts=false)");
+    fail("npm install left no node_modules/.bin/node: install scripts must be allowed (npm config ignore-scripts=false)");
   }
 }
 
