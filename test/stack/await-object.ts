@@ -13,12 +13,17 @@ export async function awaitObject<T extends KubeObject>(options: {
 }): Promise<T> {
   const { store, key, what, predicate, timeoutMilliseconds } = options;
   return await new Promise<T>((resolve, reject) => {
+    // subscribe() replays what is there before it returns.
+    let unsubscribe: () => void = () => undefined;
+    let settled = false;
     const settle = (action: () => void) => {
+      settled = true;
       clearTimeout(timer);
       unsubscribe();
       action();
     };
     const look = () => {
+      if (settled) return;
       const object = store.get(key);
       if (object !== undefined && predicate(object)) settle(() => resolve(object));
     };
@@ -26,7 +31,7 @@ export async function awaitObject<T extends KubeObject>(options: {
       const last = JSON.stringify(store.get(key) ?? "no such object", null, 1);
       settle(() => reject(new Error(`${key}: not ${what} within ${timeoutMilliseconds} ms; last seen: ${last}`)));
     }, timeoutMilliseconds);
-    const unsubscribe = store.subscribe(look);
-    look();
+    unsubscribe = store.subscribe(look);
+    if (settled) unsubscribe();
   });
 }

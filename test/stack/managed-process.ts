@@ -11,7 +11,12 @@ export class ManagedProcess implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #exited: Promise<number | null>;
 
-  constructor(options: { name: string; argv: readonly string[]; logFile: string; env?: Readonly<Record<string, string>> }) {
+  constructor(options: {
+    name: string;
+    argv: readonly string[];
+    logFile: string;
+    env?: Readonly<Record<string, string>>;
+  }) {
     this.name = options.name;
     this.logFile = options.logFile;
     const log = openSync(options.logFile, "a");

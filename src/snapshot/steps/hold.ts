@@ -11,7 +11,7 @@ const checkEveryMilliseconds = 1000;
 
 export const hold: Step = {
   name: "hold",
-  phase: "ManualStoragePending",
+  // The phase is set by the hold itself, together with its deadline: who sees one sees both.
   applies: (context) => context.hasManualDisks,
   async run(context, signal) {
     await new Hold(context).run(signal);
@@ -33,7 +33,8 @@ class Hold {
     const context = this.#context;
     this.#beganUptime = await systemUptime();
     context.stamp("manualStoragePendingAt");
-    this.#publishDeadline();
+    context.report.phase = "ManualStoragePending";
+    this.#publishDeadline({ always: true });
     let unsubscribe = this.#listen();
     try {
       // What was missed between the stop and the subscription.
@@ -132,16 +133,13 @@ class Hold {
     );
   }
 
-  #publishDeadline(): void {
+  /** Reports the deadline when it has moved, or `always`. */
+  #publishDeadline(options: { always?: boolean } = {}): void {
     const context = this.#context;
-    const began = context.report.manualStoragePendingAt;
     const seconds = holdSeconds(context.control.hold(), context.job.domain.maximumHoldSeconds);
-    if (began === undefined) return;
-    if (seconds === undefined) {
-      delete context.report.holdDeadline;
-      return;
-    }
-    const holdDeadline = microTime(context.wallTime("manualStoragePendingAt") + seconds * 1000);
-    if (holdDeadline !== context.report.holdDeadline) context.update({ holdDeadline });
+    const before = context.report.holdDeadline;
+    if (seconds === undefined) delete context.report.holdDeadline;
+    else context.report.holdDeadline = microTime(context.wallTime("manualStoragePendingAt") + seconds * 1000);
+    if (options.always === true || before !== context.report.holdDeadline) context.update({});
   }
 }
