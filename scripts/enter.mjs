@@ -55,7 +55,9 @@ function install(why) {
   if (npm.error !== undefined) fail(`npm cannot be started (${npm.error.message}): install npm beside Node`);
   if (npm.status !== 0) fail("npm install failed (see above): the npm registry must be reachable for the first run");
   if (!existsSync(projectNode)) {
-    fail("npm install left no node_modules/.bin/node: install scripts must be allowed (npm config ignore-scripts=false)");
+    fail(
+      "npm install left no node_modules/.bin/node: install scripts must be allowed (npm config ignore-scripts=false)",
+    );
   }
 }
 

@@ -24,6 +24,9 @@ export async function setUpOrExplain(): Promise<boolean> {
     await setUp(progress);
   } catch (error) {
     process.stderr.write(`setup failed: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(
+      "setup needs Debian 12, Go 1.26 or newer, the network for its first run, and root to install\n",
+    );
     return false;
   }
   const seconds = ((performance.now() - start) / 1000).toFixed(0);

@@ -1,11 +1,11 @@
 // Finds or builds the control plane's binaries: KUBEBUILDER_ASSETS, then the cache, then `go build`.
 
-import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { access, mkdir, readFile, rename } from "node:fs/promises";
+import { access, mkdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { goBuild, requireGo } from "../stack/go-build.ts";
 
 const moduleDirectory = fileURLToPath(new URL(".", import.meta.url));
 const kubernetesVersion = "v1.36.3";
@@ -51,38 +51,12 @@ async function buildDirectory(): Promise<string> {
 async function ensureBuilt(name: AssetName, directory: string, progress: (line: string) => void): Promise<string> {
   const path = join(directory, name);
   if (await exists(path)) return path;
-  requireGo();
+  requireGo(name, ", or set KUBEBUILDER_ASSETS to a directory that holds etcd, kube-apiserver and kubectl");
   progress(`building ${name} with go (minutes, once; kept in ${directory})`);
   const version = "-X k8s.io/component-base/version";
-  const flags = `-s -w ${version}.gitVersion=${kubernetesVersion} ${version}.gitMajor=1 ${version}.gitMinor=36`;
-  const partial = `${path}.${process.pid}`;
-  await run("go", ["build", "-trimpath", `-ldflags=${flags}`, "-o", partial, packages[name]]);
-  await rename(partial, path);
+  const ldflags = `-s -w ${version}.gitVersion=${kubernetesVersion} ${version}.gitMajor=1 ${version}.gitMinor=36`;
+  await goBuild({ directory: moduleDirectory, package: packages[name], output: path, ldflags, progress });
   return path;
-}
-
-function requireGo(): void {
-  const probe = spawnSync("go", ["version"], { encoding: "utf8" });
-  const match = /go(\d+)\.(\d+)/.exec(probe.stdout ?? "");
-  const minor = match === null ? 0 : Number(match[1]) * 1000 + Number(match[2]);
-  if (minor >= 1026) return;
-  throw new Error(
-    "the tests need kube-apiserver, etcd and kubectl: install Go 1.26 or newer so that they can be built, " +
-      "or set KUBEBUILDER_ASSETS to a directory that holds them",
-  );
-}
-
-async function run(command: string, args: readonly string[]): Promise<void> {
-  const child = spawn(command, args, {
-    cwd: moduleDirectory,
-    env: { ...process.env, CGO_ENABLED: "0", GOTOOLCHAIN: "local", GOFLAGS: "-buildvcs=false -mod=readonly" },
-    stdio: ["ignore", "inherit", "inherit"],
-  });
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("exit", resolve);
-  });
-  if (code !== 0) throw new Error(`${command} ${args.join(" ")} ended with ${code}`);
 }
 
 async function exists(path: string): Promise<boolean> {

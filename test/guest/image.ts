@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cacheDirectory } from "../control-plane/assets.ts";
+import { requireGo } from "../stack/go-build.ts";
 import { checkoutPath } from "../stack/node-arguments.ts";
 import { cpioArchive } from "./cpio.ts";
 import { dependencyOf, unpackPackages } from "./debian.ts";
@@ -36,6 +37,7 @@ export function ensureGuestImage(progress: (line: string) => void = () => undefi
   const key = createHash("sha256").update(source).update(kernel).digest("hex").slice(0, 16);
   const initrd = join(cacheDirectory(), `guest-initrd-${key}.cpio`);
   if (!existsSync(initrd)) {
+    requireGo("the guest's init");
     progress("building the guest's initramfs");
     const init = join(cacheDirectory(), `guest-init-${key}.${process.pid}`);
     mkdirSync(cacheDirectory(), { recursive: true });
