@@ -77,15 +77,15 @@ async function runSteps(context: SnapshotContext, journal: Journal, leaving: Abo
   try {
     for (const step of stepsOf(context.job.plan.capture)) {
       if (step.applies?.(context) === false) continue;
-      aborting.signal.throwIfAborted();
+      if (step.name === "resume") aborting.release();
+      if (!aborting.released) aborting.signal.throwIfAborted();
       context.report.step = step.name;
       if (step.phase !== undefined && step.phase !== context.report.phase) context.update({ phase: step.phase });
       await journal.append("intent", step.name);
       begun.push(step);
-      // Once the guest is released nothing is aborted any more: what follows only completes the snapshot.
-      const late = step.name === "resume" || step.name === "finish";
-      await step.run(context, late ? new AbortController().signal : aborting.signal);
-      if (step.name === "resume") aborting.release();
+      await step.run(context, aborting.released ? new AbortController().signal : aborting.signal);
+      // The hold has ended by a word or by itself: nothing is aborted any more, what follows only completes it.
+      if (step.name === "hold") aborting.release();
       await journal.append("result", step.name, step.name === "prepare" ? context.prepared : undefined);
     }
     complete(context);
@@ -93,15 +93,20 @@ async function runSteps(context: SnapshotContext, journal: Journal, leaving: Abo
     const failure = Failure.from(error);
     context.log.warn({ err: failure, step: context.report.step }, "the snapshot is rolled back");
     const left = context.isPrepared ? await rollback(context, begun, journal) : [];
+    if (left.length === 0) forgetFiles(context);
     fail(context, failure, left);
   }
 }
 
+interface AbortWatch extends Disposable {
+  readonly signal: AbortSignal;
+  readonly released: boolean;
+  /** From here on nothing aborts. */
+  release(): void;
+}
+
 /** Aborted when the request is, or when this process leaves. */
-function abortSignal(
-  context: SnapshotContext,
-  leaving: AbortSignal,
-): Disposable & { readonly signal: AbortSignal; release(): void } {
+function abortSignal(context: SnapshotContext, leaving: AbortSignal): AbortWatch {
   const abort = new AbortController();
   const stop = new AbortController();
   const watch = async () => {
@@ -121,7 +126,21 @@ function abortSignal(
     stop.abort();
     leaving.removeEventListener("abort", leave);
   };
-  return { signal: abort.signal, release, [Symbol.dispose]: release };
+  return {
+    signal: abort.signal,
+    get released() {
+      return stop.signal.aborted;
+    },
+    release,
+    [Symbol.dispose]: release,
+  };
+}
+
+/** What was rolled back is not there any more; what was refused never was. */
+function forgetFiles(context: SnapshotContext): void {
+  const { report } = context;
+  delete report.memory;
+  for (const disk of report.disks ?? []) delete disk.overlay;
 }
 
 function complete(context: SnapshotContext): void {

@@ -41,6 +41,8 @@ class Hold {
       if (context.prepared.ranBefore && (await context.guest.runState()) === "running")
         this.#resumedAt = context.clock.now();
       for (;;) {
+        // Whatever changes from here on ends the nap at the bottom: nothing is missed between a look and the nap.
+        using nap = this.#nap(signal);
         signal.throwIfAborted();
         if (this.#resumedAt !== undefined) return this.#lost(this.#resumedAt);
         if (context.control.desired() !== "Held") break;
@@ -52,7 +54,8 @@ class Hold {
           if ((await context.guest.runState()) === "running") return this.#lost(context.clock.now());
         }
         if (await this.#expired()) return;
-        await this.#sleep(signal);
+        await nap.over(await this.#secondsLeft());
+        this.#publishDeadline();
       }
     } finally {
       unsubscribe();
@@ -75,25 +78,21 @@ class Hold {
     return unsubscribe;
   }
 
-  /** Sleeps until something happens, at most a second: then the deadline is looked at again. */
-  async #sleep(signal: AbortSignal): Promise<void> {
+  /** A sleep that is being woken from the moment it is made: by a word, an event, or at most a second. */
+  #nap(signal: AbortSignal): Disposable & { over(secondsLeft: number | undefined): Promise<void> } {
     const { control, clock } = this.#context;
     const awake = new AbortController();
     const ended = AbortSignal.any([signal, awake.signal]);
     const quiet = (): undefined => undefined;
-    await Promise.race([
-      this.#wake.promise,
-      control.wait(ended).catch(quiet),
-      clock.sleep(await this.#nap(), ended).catch(quiet),
-    ]);
-    awake.abort();
     this.#wake = Promise.withResolvers();
-    this.#publishDeadline();
-  }
-
-  async #nap(): Promise<number> {
-    const left = await this.#secondsLeft();
-    return left === undefined ? checkEveryMilliseconds : Math.min(checkEveryMilliseconds, Math.max(1, left * 1000));
+    const woken = Promise.race([this.#wake.promise, control.wait(ended).catch(quiet)]);
+    return {
+      over: async (secondsLeft) => {
+        const longest = secondsLeft === undefined ? checkEveryMilliseconds : Math.max(1, secondsLeft * 1000);
+        await Promise.race([woken, clock.sleep(Math.min(checkEveryMilliseconds, longest), ended).catch(quiet)]);
+      },
+      [Symbol.dispose]: () => awake.abort(),
+    };
   }
 
   async #secondsLeft(): Promise<number | undefined> {
