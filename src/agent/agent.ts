@@ -47,7 +47,13 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const contentClient = client.resource(domainSnapshotContents, (raw) => domainSnapshotContent.parse(raw));
   const domains = new Store<Domain>();
   const domainClient = client.resource(domainsResource, (raw) => domainSchema.parse(raw));
-  const lease = new NodeLease({ ...runtime, client, namespace: systemNamespace, name: leaseName(nodeName), identity: nodeName });
+  const lease = new NodeLease({
+    ...runtime,
+    client,
+    namespace: systemNamespace,
+    name: leaseName(nodeName),
+    identity: nodeName,
+  });
   const running: Promise<void>[] = [
     new Reflector({ ...runtime, client: contentClient, store: contents, fieldSelector }).run(leaving.signal),
     new Reflector({ ...runtime, client: domainClient, store: domains, fieldSelector }).run(leaving.signal),
@@ -57,7 +63,8 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const publishers = new Map<string, DomainPublisher>();
   const publish = (found: DomainConfiguration) => {
     const key = `${found.namespace}/${found.name}`;
-    if (publishers.has(key)) return log.warn({ domain: key, socket: found.socket }, "a second guest of this name is ignored");
+    if (publishers.has(key))
+      return log.warn({ domain: key, socket: found.socket }, "a second guest of this name is ignored");
     const { maximumHoldSeconds } = configuration;
     const publisher = new DomainPublisher({
       ...runtime,

@@ -34,13 +34,19 @@ export function admit(
     case "Aborted":
       return refuse("Aborted", "aborted before it began");
     case "Released":
-      return refuse("Replayed", "released before it began: a restored or re-created object does not pause a guest again");
+      return refuse(
+        "Replayed",
+        "released before it began: a restored or re-created object does not pause a guest again",
+      );
     case "Held":
       break;
   }
   if (!known.hasDomain) {
     const { namespace, name } = spec.domain;
-    return refuse("DomainNotFound", `the agent of ${spec.nodeName} has no domain ${namespace}/${name} in its configuration`);
+    return refuse(
+      "DomainNotFound",
+      `the agent of ${spec.nodeName} has no domain ${namespace}/${name} in its configuration`,
+    );
   }
   return { verdict: known.domainIsTaken ? "Wait" : "Start" };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { silentLog } from "../../test/support/silent-log.ts";
 import { settle } from "../../test/support/fake-clock.ts";
+import { silentLog } from "../../test/support/silent-log.ts";
 import type { ContentSpec, ContentStatus, DomainSnapshotContent } from "../api/v1alpha1/domain-snapshot-content.ts";
 import { Store } from "../kube/store.ts";
 import type { ContentControl } from "./content-control.ts";
@@ -10,7 +10,13 @@ let version = 0;
 
 function content(
   name: string,
-  options: { uid?: string; domain?: string; spec?: Partial<ContentSpec>; status?: ContentStatus; deleted?: boolean } = {},
+  options: {
+    uid?: string;
+    domain?: string;
+    spec?: Partial<ContentSpec>;
+    status?: ContentStatus;
+    deleted?: boolean;
+  } = {},
 ): DomainSnapshotContent {
   version += 1;
   return {

@@ -14,8 +14,8 @@ import type { ContentWorker } from "./content-reconciler.ts";
 import { contentUrgency, refusedStatus } from "./content-status.ts";
 import type { DomainPublisher } from "./domain-publisher.ts";
 import { fieldManager } from "./domain-writer.ts";
-import { switchedImages } from "./switched-images.ts";
 import { StatusReporter } from "./status-reporter.ts";
+import { switchedImages } from "./switched-images.ts";
 
 export interface EngineContentWorkerOptions {
   readonly client: ResourceClient<DomainSnapshotContent>;

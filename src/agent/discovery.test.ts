@@ -3,8 +3,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { systemClock } from "../runtime/clock.ts";
 import { silentLog } from "../../test/support/silent-log.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { type DiscoveryConfiguration, parseConfiguration } from "./configuration.ts";
 import { discover, matchSocket, scan } from "./discovery.ts";
 
@@ -39,9 +39,12 @@ describe("discovered guests", () => {
     });
   });
 
-  test.each(["web.qmp", "vm-web.sock", "vm-.qmp", "vm-WEB.qmp", "vm-..qmp", "vm-a b.qmp"])("%s is passed over", (name) => {
-    expect(matchSocket(discovery("/run/qemu"), name)).toBeUndefined();
-  });
+  test.each(["web.qmp", "vm-web.sock", "vm-.qmp", "vm-WEB.qmp", "vm-..qmp", "vm-a b.qmp"])(
+    "%s is passed over",
+    (name) => {
+      expect(matchSocket(discovery("/run/qemu"), name)).toBeUndefined();
+    },
+  );
 
   test("plain files and symlinks are passed over", async () => {
     const directory = await directoryWith("vm-web.qmp");

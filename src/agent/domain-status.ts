@@ -77,7 +77,12 @@ function comparable(status: DomainStatus | undefined): unknown {
 function ready(sight: DomainSight): Omit<Condition, "lastTransitionTime"> {
   const { unavailable } = sight;
   if (unavailable !== undefined) return { type: "Ready", status: "False", ...unavailable };
-  return { type: "Ready", status: "True", reason: "MonitorReachable", message: "the agent can use the guest's monitor" };
+  return {
+    type: "Ready",
+    status: "True",
+    reason: "MonitorReachable",
+    message: "the agent can use the guest's monitor",
+  };
 }
 
 function diskImageChanged(verdict: ImageVerdict): Omit<Condition, "lastTransitionTime"> | undefined {

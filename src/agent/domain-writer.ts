@@ -46,7 +46,8 @@ export class DomainWriter {
       // operator marked AgentLost is put right as soon as the watch shows it.
       urgency: (_written, wanted) => (this.#isShown(wanted) ? "never" : "eventually"),
       isFinal: () => false,
-      onError: (error) => log.warn({ domain: this.#key, error: String(error) }, "cannot write the Domain; trying again"),
+      onError: (error) =>
+        log.warn({ domain: this.#key, error: String(error) }, "cannot write the Domain; trying again"),
       clock,
       random,
       signal,
@@ -92,13 +93,22 @@ export class DomainWriter {
     let actual = store.get(this.#key) ?? (await client.get(name, namespace, { signal }));
     if (actual !== undefined) this.#refuseForeign(actual);
     if (actual?.spec.uuid !== wanted.uuid || actual.spec.nodeName !== nodeName) {
-      const metadata = { namespace, name, ...(actual !== undefined && { resourceVersion: actual.metadata.resourceVersion }) };
-      actual = await client.apply({ metadata, spec: { nodeName, uuid: wanted.uuid } }, { fieldManager, force: true, signal });
+      const metadata = {
+        namespace,
+        name,
+        ...(actual !== undefined && { resourceVersion: actual.metadata.resourceVersion }),
+      };
+      actual = await client.apply(
+        { metadata, spec: { nodeName, uuid: wanted.uuid } },
+        { fieldManager, force: true, signal },
+      );
       store.put(actual);
     }
     const status = this.#status(wanted, actual);
     if (showsStatus(actual, status)) return;
-    store.put(await client.applyStatus({ metadata: { namespace, name }, status }, { fieldManager, force: true, signal }));
+    store.put(
+      await client.applyStatus({ metadata: { namespace, name }, status }, { fieldManager, force: true, signal }),
+    );
   }
 
   /** A Domain of another node whose agent still vouches for it is not taken over: two guests would share one name. */

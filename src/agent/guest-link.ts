@@ -105,8 +105,7 @@ export class GuestLink<G extends LinkedGuest> {
       const failure = await this.#exclusively(() => this.#connect(signal));
       if (failure === undefined) failures = 0;
       else if (!signal.aborted && this.#lent === 0) {
-        const passing =
-          monitor === "shared" && failure.reason === "MonitorBusy" && failures < toleratedBusyProbes;
+        const passing = monitor === "shared" && failure.reason === "MonitorBusy" && failures < toleratedBusyProbes;
         if (!passing) await listener.unavailable(failure);
       }
       if (monitor === "shared" && failure === undefined) {

@@ -1,7 +1,7 @@
 // What the agent reads of a guest in one go, and the Domain disks that follow from it.
 
-import type { CaptureMode } from "../api/v1alpha1/fields.ts";
 import type { DomainDisk, DomainStatus } from "../api/v1alpha1/domain.ts";
+import type { CaptureMode } from "../api/v1alpha1/fields.ts";
 import type { Guest } from "../qemu/guest.ts";
 import type { DomainConfiguration } from "./configuration.ts";
 

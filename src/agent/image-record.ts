@@ -26,7 +26,10 @@ export type ImageVerdict =
  * Judges the record by what the guest has open. In the same QEMU, a disk that is no longer on its recorded image was put
  * back or moved on by us; in another QEMU, it was started from the wrong one.
  */
-export function judgeImages(record: ImageRecord, now: { instance: string; images: ReadonlyMap<string, string> }): ImageVerdict {
+export function judgeImages(
+  record: ImageRecord,
+  now: { instance: string; images: ReadonlyMap<string, string> },
+): ImageVerdict {
   const restarted = record.instance !== now.instance;
   const open = new Map<string, string>();
   for (const [disk, path] of Object.entries(record.images)) {

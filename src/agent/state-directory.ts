@@ -65,7 +65,10 @@ async function takeName(own: string, lock: string, path: string): Promise<void> 
 }
 
 function alreadyRunning(path: string): Failure {
-  return new Failure("AgentRunning", `another agent uses ${path}; end it first, or give this one its own stateDirectory`);
+  return new Failure(
+    "AgentRunning",
+    `another agent uses ${path}; end it first, or give this one its own stateDirectory`,
+  );
 }
 
 function listen(path: string): Promise<Server> {

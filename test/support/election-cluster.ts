@@ -26,14 +26,20 @@ export class Link implements KubeApi {
     const { signal, ...rest } = request;
     if (this.cut === "request") await this.#silence(signal);
     // The request is on its way whatever its sender does then: it may be carried out late.
-    const answer = this.#clock
-      .sleep(this.latencyMilliseconds)
-      .then(() => this.#server.request(rest))
-      .finally(() => this.#clock.sleep(this.answerLatencyMilliseconds));
+    const answer = this.#carryOut(rest);
     answer.catch(() => undefined);
     if (this.cut === "answer") await this.#silence(signal);
     const aborted = new Promise<never>((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
     return await Promise.race([answer, aborted]);
+  }
+
+  async #carryOut(request: ApiRequest): Promise<unknown> {
+    await this.#clock.sleep(this.latencyMilliseconds);
+    try {
+      return await this.#server.request(request);
+    } finally {
+      await this.#clock.sleep(this.answerLatencyMilliseconds);
+    }
   }
 
   watch(request: WatchRequest): ReturnType<KubeApi["watch"]> {
