@@ -20,6 +20,7 @@ if (Number(process.versions.node.split(".")[0]) < 20) {
 }
 const reason = whyInstall();
 if (reason !== undefined) install(reason);
+await import("./link-commands.mjs");
 process.exitCode = await runProgram(program, args);
 
 /** What is wrong with node_modules, or undefined: every package of the lock file must be there in its version. */
