@@ -1,5 +1,5 @@
 // The way in from a fresh clone: plain JavaScript for any Node >= 20 and without dependencies. It installs the packages
-// when they are missing or stale, then runs the set-up and a TypeScript program with the project's own Node.
+// when they are missing or stale, then runs a TypeScript program with the project's own Node.
 //
 // node scripts/enter.mjs <program.ts> [arguments]
 

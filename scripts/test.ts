@@ -16,7 +16,7 @@ const all = process.argv.includes("--all");
 const checks: Readonly<Record<string, readonly string[]>> = {
   typecheck: ["tsc", "--noEmit"],
   "lint (biome)": ["biome", "check", "."],
-  "lint (oxlint, type-aware)": ["oxlint", "--type-aware", "src", "test", "scripts"],
+  "lint (oxlint, type-aware)": ["oxlint", "--type-aware", "src", "test", "scripts", "bench"],
   "dead code (knip)": ["knip"],
   "generated files": ["node", "scripts/generate-crds.ts", "--check"],
 };
