@@ -30,7 +30,7 @@ export function planContent(snapshot: DomainSnapshot, domain: Domain | undefined
     const plan = planSnapshot(
       { namespace, name, uid, ...snapshot.spec },
       {
-        state: domain.status?.state ?? "Unknown",
+        state: lastingState(domain),
         disks: domain.status?.disks ?? [],
         ...(domain.status?.captureModes !== undefined && { captureModes: domain.status.captureModes }),
       },
@@ -53,6 +53,12 @@ export function planContent(snapshot: DomainSnapshot, domain: Domain | undefined
     if (!(error instanceof Failure)) throw error;
     return refused(error.reason, error.message);
   }
+}
+
+/** States that pass by themselves, such as the pause of the snapshot before this one, are for the agent to judge. */
+function lastingState(domain: Domain): string | undefined {
+  const state = domain.status?.state;
+  return state === "ShutOff" || state === "Crashed" || state === "Suspended" ? state : undefined;
 }
 
 function refused(reason: string, message: string): ContentPlan {

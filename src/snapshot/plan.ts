@@ -33,7 +33,8 @@ export interface PlanRequest {
 
 /** What is known of the guest. */
 export interface PlanDomain {
-  readonly state: string;
+  /** Left out where what is known may be a second old: then the node decides, from the guest itself. */
+  readonly state?: string | undefined;
   readonly disks: readonly {
     readonly name: string;
     readonly readOnly: boolean;
@@ -100,8 +101,8 @@ export function planSnapshot(request: PlanRequest, domain: PlanDomain): Plan {
   };
 }
 
-function requireState(state: string): void {
-  if (state === "Running" || state === "Paused") return;
+function requireState(state: string | undefined): void {
+  if (state === undefined || state === "Running" || state === "Paused") return;
   if (state === "Migrating")
     throw new Failure("DomainBusy", "the guest is being migrated or saved; wait until that has ended");
   throw new Failure("DomainNotRunning", `the guest is ${state}; only a running or paused guest can be snapshotted`);
@@ -162,7 +163,7 @@ function requireCapture(request: PlanRequest, domain: PlanDomain, memory: "exter
       `capture: ${capture} is about memory; set memory.snapshot external or capture paused`,
     );
   }
-  if (capture === "live" && domain.state !== "Running") {
+  if (capture === "live" && domain.state !== undefined && domain.state !== "Running") {
     throw new Failure(
       "DomainNotRunning",
       `capture: live needs a running guest, this one is ${domain.state}; use capture paused`,
