@@ -17,8 +17,3 @@ export class QmpError extends Failure {
     this.description = options.description;
   }
 }
-
-/** Whether QEMU does not know the command. */
-export function isCommandNotFound(error: unknown): boolean {
-  return error instanceof QmpError && error.class === "CommandNotFound";
-}

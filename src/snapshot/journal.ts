@@ -5,7 +5,7 @@ import { type FileHandle, mkdir, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, microTime } from "../runtime/clock.ts";
 
-export type JournalEvent = "begin" | "intent" | "result" | "undo" | "undone" | "end";
+type JournalEvent = "begin" | "intent" | "result" | "undo" | "undone";
 
 export interface JournalEntry {
   readonly at: string;

@@ -17,11 +17,17 @@ export async function rollback(
   journal: Journal,
 ): Promise<readonly Failure[]> {
   const failures: Failure[] = [];
+  // A journal on a full disk must not keep the guest from running: undoing is safe to repeat, so its notes may be missing.
+  const note = async (event: "undo" | "undone", what: string) => {
+    await journal
+      .append(event, what)
+      .catch((error: unknown) => context.log.error({ err: error }, "cannot write the journal"));
+  };
   const attempt = async (what: string, work: () => Promise<void>) => {
+    await note("undo", what);
     try {
-      await journal.append("undo", what);
       await work();
-      await journal.append("undone", what);
+      await note("undone", what);
     } catch (error) {
       const failure = Failure.from(error);
       failures.push(failure);

@@ -58,9 +58,9 @@ export async function runSnapshot(job: SnapshotJob, options: RunOptions): Promis
     });
     await using journal = await Journal.create({ directory: options.journalDirectory, uid: job.uid, clock });
     await journal.append("begin", undefined, { job });
-    await runSteps(context, journal, options.signal);
-    await journal.append("end", undefined, { phase: context.report.phase });
-    await journal.remove();
+    const clean = await runSteps(context, journal, options.signal);
+    // What is left undone stays in the journal, for whoever clears it up.
+    if (clean) await journal.remove().catch((error: unknown) => log.error({ err: error }, "cannot remove the journal"));
   } catch (error) {
     fail(context, Failure.from(error));
   } finally {
@@ -71,7 +71,8 @@ export async function runSnapshot(job: SnapshotJob, options: RunOptions): Promis
   return context.report;
 }
 
-async function runSteps(context: SnapshotContext, journal: Journal, leaving: AbortSignal): Promise<void> {
+/** True if nothing is left to be done by anybody. */
+async function runSteps(context: SnapshotContext, journal: Journal, leaving: AbortSignal): Promise<boolean> {
   const begun: Step[] = [];
   using aborting = abortSignal(context, leaving);
   try {
@@ -89,12 +90,14 @@ async function runSteps(context: SnapshotContext, journal: Journal, leaving: Abo
       await journal.append("result", step.name, step.name === "prepare" ? context.prepared : undefined);
     }
     complete(context);
+    return true;
   } catch (error) {
     const failure = Failure.from(error);
     context.log.warn({ err: failure, step: context.report.step }, "the snapshot is rolled back");
     const left = context.isPrepared ? await rollback(context, begun, journal) : [];
     if (left.length === 0) forgetFiles(context);
     fail(context, failure, left);
+    return left.length === 0;
   }
 }
 

@@ -186,4 +186,3 @@ export const objectMeta = z.looseObject({
 export type Condition = z.output<typeof condition>;
 export type Phase = z.output<typeof phase>;
 export type CaptureMode = z.output<typeof captureMode>;
-export type ObjectMeta = z.output<typeof objectMeta>;
