@@ -97,9 +97,6 @@ const configurationFile = z
         }
       }
     });
-    if (context.value.domains.length === 0 && context.value.discover.length === 0) {
-      context.issues.push({ code: "custom", input: [], path: ["domains"], message: "lists no guest, and discover is empty" });
-    }
   });
 
 /** The whole file, defaults filled in. */
@@ -126,7 +123,7 @@ export async function readConfiguration(path: string): Promise<AgentConfiguratio
   try {
     text = await readFile(path, "utf8");
   } catch (error) {
-    throw new Failure("InvalidConfiguration", `cannot read the configuration: ${error}`, { cause: error });
+    throw new Failure("InvalidConfiguration", `cannot read the configuration: ${String(error)}`, { cause: error });
   }
   return parseConfiguration(text, path);
 }

@@ -17,7 +17,7 @@ const usage = `domain-snapshot agent: one on each node that runs guests
   --config PATH           configuration (default /etc/domain-snapshot/agent.yaml)
   --node-name NAME        this node (default: nodeName in the configuration, NODE_NAME, the host name)
   --namespace NAME        namespace of the system, for the Lease (default domain-snapshot-system)
-  --lock-directory PATH   locks shared with kubectl-dsnap local (default /run/lock/domain-snapshot)
+  --lock-directory PATH   locks shared with kubectl-dsnap local (default /run/domain-snapshot/locks)
   --log-level LEVEL       debug, info, warn, error (default info)
  the API server; in a pod none of these is needed:
   --kubeconfig PATH
@@ -28,7 +28,7 @@ const { values: flags } = parseArgs({
     config: { type: "string", default: "/etc/domain-snapshot/agent.yaml" },
     "node-name": { type: "string" },
     namespace: { type: "string" },
-    "lock-directory": { type: "string", default: "/run/lock/domain-snapshot" },
+    "lock-directory": { type: "string", default: "/run/domain-snapshot/locks" },
     "log-level": { type: "string", default: "info" },
     kubeconfig: { type: "string" },
     server: { type: "string" },
@@ -38,7 +38,7 @@ const { values: flags } = parseArgs({
   },
 });
 if (flags.help) {
-  console.log(usage);
+  process.stdout.write(`${usage}\n`);
   process.exit(0);
 }
 
