@@ -13,6 +13,7 @@ export class OnHoldCommand {
   #child: ChildProcess | undefined;
   #exited: Promise<void> | undefined;
   #failure: string | undefined;
+  #endedByUs = false;
 
   constructor(options: { command: string | undefined; directory: string; control: LocalControl; signal: AbortSignal }) {
     this.#command = options.command;
@@ -49,7 +50,7 @@ export class OnHoldCommand {
     this.#signal.addEventListener("abort", () => this.#end(), { once: true });
     this.#exited = new Promise((ended) => {
       const settle = (failure: string | undefined) => {
-        this.#failure = failure;
+        if (!this.#endedByUs) this.#failure = failure;
         this.#control.decide(failure === undefined ? "Released" : "Aborted");
         ended();
       };
@@ -70,6 +71,7 @@ export class OnHoldCommand {
   #end(): void {
     const child = this.#child;
     if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    this.#endedByUs = true;
     try {
       process.kill(-child.pid, "SIGTERM");
     } catch {

@@ -6,6 +6,7 @@ import type { Journal } from "./journal.ts";
 import { reconnect } from "./reconnect.ts";
 import { ensureRunState } from "./run-state.ts";
 import type { Step } from "./step.ts";
+import { discardPartialMemory } from "./steps/prepare-memory.ts";
 
 /**
  * Undoes the steps whose intent was journaled, in reverse. A failing undo never keeps the guest from running, but forbids
@@ -39,7 +40,9 @@ export async function rollback(
   if (lost !== undefined) {
     // Nobody knows what QEMU did last with the images it was given.
     context.forbidUnlink(lost.message);
-    return [lost];
+    await attempt("prepareMemory clean-up", async () => await discardPartialMemory(context));
+    delete context.report.memory;
+    return [lost, ...failures];
   }
   const reversed = begun.toReversed();
   for (const step of reversed)

@@ -160,8 +160,9 @@ function complete(context: SnapshotContext): void {
 function fail(context: SnapshotContext, failure: Failure, left: readonly Failure[] = []): void {
   const { report } = context;
   context.stamp("completedAt");
+  const others = left.filter((problem) => problem.reason !== failure.reason);
   const remains =
-    left.length === 0 ? "" : ` The rollback is not complete: ${left.map((problem) => problem.message).join("; ")}`;
+    others.length === 0 ? "" : ` The rollback is not complete: ${others.map((problem) => problem.message).join("; ")}`;
   const reason = isFailureReason(failure.reason) ? failure.reason : "InternalError";
   const error = {
     reason,

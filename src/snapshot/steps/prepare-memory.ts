@@ -25,11 +25,16 @@ export const prepareMemory: Step = {
     });
   },
   async cleanUp(context) {
-    const path = partialMemoryFile(context);
-    if (context.createdFiles.has(path)) await rm(path, { force: true });
+    await discardPartialMemory(context);
     await restoreSettings(context);
   },
 };
+
+/** Removes memory that never became whole; needs no guest. */
+export async function discardPartialMemory(context: SnapshotContext): Promise<void> {
+  const path = partialMemoryFile(context);
+  if (context.createdFiles.has(path)) await rm(path, { force: true });
+}
 
 /** The name under which memory is written until it is whole. */
 export function partialMemoryFile(context: SnapshotContext): string {
