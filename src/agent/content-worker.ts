@@ -48,7 +48,7 @@ export class EngineContentWorker implements ContentWorker<DomainPublisher> {
       const key = JSON.stringify([...images]);
       if (key === moved || images.size === 0) return;
       moved = key;
-      domain.imagesMoved(images).catch((error: unknown) => log.error({ err: error }, "cannot remember the new images"));
+      domain.imagesMoved(images);
     };
     const report = await this.#run(content, { domain, control, onReport, log });
     onReport(report);

@@ -39,6 +39,8 @@ export class DomainPublisher {
   #activeSnapshot: string | undefined;
   #images: ImageVerdict = { is: "settled" };
   #sawShutdown = false;
+  /** The record being written: a look must not judge the one before it. */
+  #recording: Promise<void> = Promise.resolve();
 
   constructor(options: DomainPublisherOptions) {
     this.#options = options;
@@ -102,8 +104,16 @@ export class DomainPublisher {
   }
 
   /** Disks that were moved to new images: remembered until whoever starts the guest uses them. */
-  async imagesMoved(images: ReadonlyMap<string, string>): Promise<void> {
+  imagesMoved(images: ReadonlyMap<string, string>): void {
     if (images.size === 0 || this.#options.configuration.diskChangeCommand !== undefined) return;
+    this.#recording = this.#recording
+      .then(() => this.#recordImages(images))
+      .catch((error: unknown) =>
+        this.#options.log.error({ err: error, domain: this.#name }, "cannot remember the new images"),
+      );
+  }
+
+  async #recordImages(images: ReadonlyMap<string, string>): Promise<void> {
     const instance = await socketInstance(this.#options.configuration.socket).catch(() => "gone");
     const before = await this.#record.read();
     const record = { instance, images: { ...before?.images, ...Object.fromEntries(images) } };
@@ -151,6 +161,7 @@ export class DomainPublisher {
   }
 
   async #judgeImages(observation: GuestObservation): Promise<void> {
+    await this.#recording;
     const record = await this.#record.read();
     if (record === undefined) {
       this.#images = { is: "settled" };

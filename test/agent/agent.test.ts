@@ -197,6 +197,67 @@ describe("a Content", () => {
     expect(condition(domain, "DiskImageChanged")).toBeUndefined();
   });
 
+  test("whose hold is shortened ends at the new deadline", { timeout: 90_000 }, async () => {
+    const { guest } = await running("shortened");
+    const name = await fixture.createContent("shortened");
+    const held = await fixture.awaitContent(name, "held", ({ status }) => status?.phase === "ManualStoragePending");
+    await fixture.view.contents.client.mergePatch(name, undefined, { spec: { hold: { timeoutSeconds: 2 } } });
+    const { status } = await fixture.ended(name);
+    expect(status?.error?.reason).toBe("HoldExpired");
+    expect(status?.holdDeadline).not.toBe(held.status?.holdDeadline);
+    await guest.waitForMoreTicks();
+  });
+
+  test("is held on while the API server is away, and ended by its deadline all the same", {
+    timeout: 120_000,
+  }, async () => {
+    const { guest } = await running("alone");
+    using monitor = await RawMonitor.connect(guest.testMonitorPath);
+    const name = await fixture.createContent("alone");
+    const isHeld = ({ status }: { status?: { phase?: string | undefined } | undefined }) =>
+      status?.phase === "ManualStoragePending";
+    await fixture.awaitContent(name, "held", isHeld);
+    await fixture.plane.restartApiServer("SIGKILL");
+    expect(await monitor.runState()).not.toBe("running");
+    await fixture.setDesired(name, "Released");
+    expect((await fixture.ended(name)).status?.phase).toBe("Completed");
+
+    const second = await fixture.createContent("alone", { hold: { timeoutSeconds: 3, onTimeout: "Resume" } });
+    await fixture.awaitContent(second, "held", isHeld);
+    await fixture.plane.stopApiServer();
+    try {
+      await guest.waitForMoreTicks();
+      expect(await monitor.runState()).toBe("running");
+    } finally {
+      await fixture.plane.startApiServer();
+    }
+    expect((await fixture.ended(second)).status?.error?.reason).toBe("HoldExpired");
+  });
+
+  test("with a diskChangeCommand tells it the new image, and the Domain needs no warning", {
+    timeout: 90_000,
+  }, async () => {
+    const told = join(fixture.directory, "told.json");
+    await running("told", { diskChangeCommand: ["/bin/sh", "-c", `cat >>'${told}'`] });
+    const name = await fixture.createContent("told");
+    await fixture.awaitContent(name, "held", ({ status }) => status?.phase === "ManualStoragePending");
+    const overlay = /^\/.*\/vdb\.[^/]+$/;
+    expect(JSON.parse(await readFile(told, "utf8"))).toMatchObject({
+      domain: { namespace: "shop", name: "told", uuid: guestUuid },
+      disk: "vdb",
+      oldPath: join(fixture.directory, "told", "vdb.qcow2"),
+      newPath: expect.stringMatching(overlay),
+    });
+    await fixture.setDesired(name, "Released");
+    expect((await fixture.ended(name)).status?.phase).toBe("Completed");
+    const domain = await fixture.awaitDomain(
+      "told",
+      "itself again",
+      ({ status }) => status?.activeSnapshot === undefined,
+    );
+    expect(condition(domain, "DiskImageChanged")).toBeUndefined();
+  });
+
   test("that cannot be carried out says why and leaves guest and files as they were", {
     timeout: 120_000,
   }, async () => {
