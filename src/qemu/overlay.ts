@@ -106,9 +106,12 @@ export async function switchBack(guest: Guest, overlay: Overlay): Promise<void> 
 /** Merges the overlay into its base and pivots the device back to it, while the guest runs or is merely paused. */
 export async function commitOverlay(guest: Guest, overlay: Overlay, signal?: AbortSignal): Promise<void> {
   const job = `${overlay.node}-commit`;
+  const { disk, node } = overlay;
+  const filtered = disk.deviceNode !== undefined && disk.deviceNode !== disk.formatNode && disk.driveId === undefined;
   await call(guest.connection, "block-commit", {
     "job-id": job,
-    device: overlay.node,
+    // QEMU wants the node that the device sees: below a filter the layers are named.
+    ...(filtered ? { device: disk.deviceNode, "top-node": node, "base-node": disk.formatNode } : { device: node }),
     "auto-finalize": true,
     "auto-dismiss": false,
   });

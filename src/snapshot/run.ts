@@ -113,7 +113,8 @@ function abortSignal(context: SnapshotContext, leaving: AbortSignal): AbortWatch
   const abort = new AbortController();
   const stop = new AbortController();
   const watch = async () => {
-    while (!stop.signal.aborted) {
+    // Decided once: after a release there is nothing to watch for.
+    while (!stop.signal.aborted && context.control.desired() !== "Released") {
       if (context.control.desired() === "Aborted") {
         abort.abort(new Failure("Aborted", "abort was requested"));
         return;
