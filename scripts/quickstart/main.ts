@@ -3,12 +3,12 @@
 import { copyFile, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { DomainSnapshot } from "../../src/api/v1alpha1/domain-snapshot.ts";
+import { timelineLines } from "../../src/cli/timeline.ts";
 import { acceptedWrites, snapshotWrites } from "../../test/control-plane/api-writes.ts";
 import { ensureGuestImage } from "../../test/guest/image.ts";
 import { restoreGuest } from "../../test/guest/restore.ts";
 import { checkoutPath } from "../../test/stack/node-arguments.ts";
 import { demoDisks, namespace, Stack } from "../../test/stack/stack.ts";
-import { timelineLines } from "../../test/stack/timeline.ts";
 import { Narrator } from "./narrator.ts";
 import { type QuickstartOptions, readOptions, usage } from "./options.ts";
 

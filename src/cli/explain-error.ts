@@ -8,7 +8,9 @@ import { exitCodes } from "./exit-codes.ts";
 /** The line and exit code for an error that ended a command. */
 export function explainError(error: unknown): { readonly line: string; readonly code: number } {
   const failure = Failure.from(error);
-  const message = failure.message.replace(/\s+/g, " ").trim();
+  const oneLine = failure.message.replace(/\s+/g, " ").trim();
+  // Of a refusal, the request's path tells people nothing that the answer does not.
+  const message = failure instanceof ApiError && failure.status > 0 ? oneLine.replace(/^[A-Z]+ \/\S*: /, "") : oneLine;
   const remedy = failure instanceof ApiError ? apiRemedy(failure) : undefined;
   return { line: remedy === undefined ? message : `${message}; ${remedy}`, code: exitCodeOf(failure) };
 }
@@ -34,8 +36,7 @@ function apiRemedy(error: ApiError): string | undefined {
       return "check the namespace, and that the CRDs are installed: kubectl apply --server-side -f crds";
     case 409:
       return error.reason === "AlreadyExists" ? "choose another name, or delete that one first" : "try again";
-    case 422:
-      return "correct the fields named";
+    // 422 among them: the CRDs' rules say themselves what to do.
     default:
       return undefined;
   }
