@@ -1,7 +1,7 @@
 // One snapshot per guest on this node, whoever takes it: agent and lone command share one directory of locks.
 
-import { constants } from "node:fs";
-import { mkdir, open, readFile, rm } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Failure } from "../runtime/failure.ts";
 
@@ -18,23 +18,24 @@ export class DomainLock implements AsyncDisposable {
     const { directory, uuid, purpose } = options;
     await mkdir(directory, { recursive: true, mode: 0o755 });
     const path = join(directory, `${uuid}.lock`);
-    for (let attempt = 0; attempt < 3; attempt += 1) {
-      try {
-        const file = await open(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o644);
-        await file.writeFile(`${process.pid} ${await startTime(process.pid)} ${purpose}\n`);
-        await file.close();
-        return new DomainLock(path);
-      } catch (error) {
-        if (!isCode(error, "EEXIST")) throw error;
-        const holder = await readFile(path, "utf8").catch(() => undefined);
-        if (holder === undefined) continue;
-        if (await isAlive(holder)) {
-          throw new Failure("DomainBusy", `another snapshot of this guest is running on this node: ${holder.trim()}`, {
-            retryable: true,
-          });
+    // The file appears with its content in it, by `link`: nobody ever reads a lock that names no holder.
+    const own = `${path}.${process.pid}.${randomUUID()}`;
+    await writeFile(own, `${process.pid} ${await startTime(process.pid)} ${purpose}\n`, { mode: 0o644, flag: "wx" });
+    try {
+      for (let attempt = 0; attempt < 3; attempt += 1) {
+        try {
+          await link(own, path);
+          return new DomainLock(path);
+        } catch (error) {
+          if (!isCode(error, "EEXIST")) throw error;
+          const holder = await readFile(path, "utf8").catch(() => undefined);
+          if (holder === undefined) continue;
+          if (await isAlive(holder)) throw busy(holder);
+          await removeDead(path);
         }
-        await rm(path, { force: true });
       }
+    } finally {
+      await rm(own, { force: true });
     }
     throw new Failure("DomainBusy", `${path} cannot be taken`, { retryable: true });
   }
@@ -42,6 +43,21 @@ export class DomainLock implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.#path, { force: true });
   }
+}
+
+function busy(holder: string): Failure {
+  return new Failure("DomainBusy", `another snapshot of this guest is running on this node: ${holder.trim()}`, {
+    retryable: true,
+  });
+}
+
+/** Moves a dead holder's lock away; one that came into being meanwhile is put back. */
+async function removeDead(path: string): Promise<void> {
+  const aside = `${path}.${process.pid}.${randomUUID()}`;
+  await rename(path, aside).catch(() => undefined);
+  const moved = await readFile(aside, "utf8").catch(() => undefined);
+  if (moved !== undefined && (await isAlive(moved))) await link(aside, path).catch(() => undefined);
+  await rm(aside, { force: true });
 }
 
 async function isAlive(holder: string): Promise<boolean> {

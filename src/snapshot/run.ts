@@ -96,7 +96,8 @@ async function runSteps(context: SnapshotContext, journal: Journal, leaving: Abo
     context.log.warn({ err: failure, step: context.report.step }, "the snapshot is rolled back");
     const left = context.isPrepared ? await rollback(context, begun, journal) : [];
     if (left.length === 0) forgetFiles(context);
-    fail(context, failure, left);
+    // A command that failed because QEMU went says less than that it went.
+    fail(context, left.find((problem) => problem.reason === "GuestLost") ?? failure, left);
     return left.length === 0;
   }
 }
