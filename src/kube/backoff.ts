@@ -2,8 +2,11 @@
 
 import type { Clock } from "../runtime/clock.ts";
 
-/** kube-rs's figures: 0.8 s to 30 s, doubling, forgotten after two minutes without a failure. */
-export const watchBackoff = { minMilliseconds: 800, maxMilliseconds: 30_000, resetAfterMilliseconds: 120_000 } as const;
+/**
+ * 0.8 s to 5 s, doubling, forgotten after two minutes without a failure. kube-rs grows to 30 s; here a held guest waits
+ * for what the watch brings once the API server is back.
+ */
+export const watchBackoff = { minMilliseconds: 800, maxMilliseconds: 5_000, resetAfterMilliseconds: 120_000 } as const;
 
 export class Backoff {
   readonly #clock: Clock;

@@ -147,7 +147,7 @@ describe("a snapshot", () => {
       report.manualStoragePendingAt,
       report.resumedAt,
     ];
-    expect(names.toSorted()).toEqual(names);
+    expect(names.toSorted((a, b) => (a ?? "").localeCompare(b ?? ""))).toEqual(names);
     for (const file of [`snapshots/${report.memory?.file}`, "vdb.s1"]) {
       expect((await stat(join(directory, file))).mode & 0o777).toBe(0o600);
     }
