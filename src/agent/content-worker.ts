@@ -8,6 +8,7 @@ import type { Store } from "../kube/store.ts";
 import { type Clock, microTime } from "../runtime/clock.ts";
 import { Failure, isFailureReason } from "../runtime/failure.ts";
 import type { Logger } from "../runtime/log.ts";
+import { settleJournal } from "../snapshot/interrupted.ts";
 import { runSnapshot, type SnapshotJob } from "../snapshot/run.ts";
 import type { ContentControl } from "./content-control.ts";
 import type { ContentWorker } from "./content-reconciler.ts";
@@ -54,6 +55,7 @@ export class EngineContentWorker implements ContentWorker<DomainPublisher> {
     onReport(report);
     log.info({ phase: report.phase, pause: report.pause, error: report.error }, "snapshot ended");
     await reporter.settled();
+    await settleJournal({ directory: this.#options.journalDirectory, uid: snapshotJob(content, domain).uid });
   }
 
   /** The guest is given back as soon as the engine is done with it, whoever still waits for the status. */

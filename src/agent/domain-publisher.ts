@@ -90,7 +90,7 @@ export class DomainPublisher {
       guest: lent.guest,
       [Symbol.dispose]: () => {
         this.#activeSnapshot = undefined;
-        this.#publish();
+        // Published by the look that follows: the guest's disks and state as they are now.
         lent[Symbol.dispose]();
       },
     };

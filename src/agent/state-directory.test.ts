@@ -1,6 +1,4 @@
-import { once } from "node:events";
-import { link, mkdtemp, rm, stat } from "node:fs/promises";
-import { createServer } from "node:net";
+import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -21,17 +19,6 @@ describe("the agent's state directory", () => {
     }
     await using second = await claimStateDirectory(path);
     expect(second.path).toBe(path);
-  });
-
-  test("is taken over from an agent that died", async () => {
-    const path = await emptyDirectory();
-    const dead = createServer().listen(join(path, "dead"));
-    await once(dead, "listening");
-    await link(join(path, "dead"), join(path, "agent.lock"));
-    dead.close();
-    await once(dead, "close");
-    await using claimed = await claimStateDirectory(path);
-    expect(claimed.path).toBe(path);
   });
 
   test("keeps journals from other users", async () => {

@@ -11,6 +11,7 @@ import { Guest } from "../qemu/guest.ts";
 import { systemClock as clock } from "../runtime/clock.ts";
 import { Failure } from "../runtime/failure.ts";
 import { createLogger } from "../runtime/log.ts";
+import { settleJournal } from "../snapshot/interrupted.ts";
 import { type Plan, planSnapshot } from "../snapshot/plan.ts";
 import { externalRefusal } from "../snapshot/require-plan.ts";
 import { runSnapshot, type SnapshotReport } from "../snapshot/run.ts";
@@ -144,9 +145,11 @@ async function snapshotLocally(
   const control = new LocalControl(plan.hold);
   const onHold = new OnHoldCommand({ command: options.onHold, directory, control, signal: options.signal });
   await mkdir(options.stateDirectory, { recursive: true, mode: 0o700 });
+  const uid = randomUUID();
+  const journalDirectory = resolve(options.stateDirectory, "journal");
   const report = await runSnapshot(
     {
-      uid: randomUUID(),
+      uid,
       namespace,
       name,
       plan,
@@ -162,7 +165,7 @@ async function snapshotLocally(
     {
       guest,
       control,
-      journalDirectory: resolve(options.stateDirectory, "journals"),
+      journalDirectory,
       lockDirectory: resolve(options.stateDirectory, "locks"),
       onReport: (seen) => {
         progress.show(seen);
@@ -174,6 +177,7 @@ async function snapshotLocally(
     },
   );
   await onHold.ended();
+  await settleJournal({ directory: journalDirectory, uid });
   const outcome = withHookFailure(report, onHold.failure);
   progress.end(outcome);
   if (options.json) process.stdout.write(`${JSON.stringify(resultOf(outcome, directory))}\n`);

@@ -35,13 +35,23 @@ export async function awaitJob(
   }
 }
 
+/** The job's status; undefined if there is none of that id. */
+export async function jobStatus(guest: Guest, id: string): Promise<string | undefined> {
+  return (await call(guest.connection, "query-jobs")).find((job) => job.id === id)?.status;
+}
+
+/** Forgets a concluded job, whatever its end. */
+export async function dismissJob(guest: Guest, id: string): Promise<void> {
+  await call(guest.connection, "job-dismiss", { id });
+}
+
 /** Waits for the end of a job, dismisses it, and throws Failure DiskSwitchFailed with its error if it had one. */
 export async function concludeJob(guest: Guest, id: string, what: string, signal?: AbortSignal): Promise<void> {
   await awaitJob(guest, id, ["concluded"], signal);
   const job = (await call(guest.connection, "query-jobs")).find((candidate) => candidate.id === id);
   if (job === undefined) return;
   // A job that is not dismissed stays for ever and blocks its id.
-  await call(guest.connection, "job-dismiss", { id });
+  await dismissJob(guest, id);
   if (job.error !== undefined) throw new Failure("DiskSwitchFailed", `${what}: ${job.error}`);
 }
 

@@ -4,7 +4,7 @@ import { call } from "../qmp/commands.ts";
 import { Failure } from "../runtime/failure.ts";
 import type { GuestDisk } from "./disk.ts";
 import type { Guest } from "./guest.ts";
-import { awaitJob, concludeJob } from "./jobs.ts";
+import { awaitJob, concludeJob, dismissJob, jobStatus } from "./jobs.ts";
 
 /** An overlay's two nodes; `disk` is the guest's disk as it was before. */
 export interface Overlay {
@@ -40,7 +40,7 @@ export async function createOverlay(guest: Guest, overlay: Overlay, signal?: Abo
     { driver: "file", "node-name": storageNode, filename: path, ...cache },
     { signal },
   );
-  const job = `${node}-create`;
+  const job = createJob(overlay);
   await call(guest.connection, "blockdev-create", {
     "job-id": job,
     options: {
@@ -85,46 +85,75 @@ export function canSwitchBack(disk: GuestDisk): boolean {
  * Puts the device back on its base. Only while the guest has not run since the switch: its writes since would be lost.
  * blockdev-reopen takes every option that is not default, else it falls back to the default.
  */
-export async function switchBack(guest: Guest, overlay: Overlay): Promise<void> {
+export async function switchBack(guest: Guest, overlay: Overlay, signal?: AbortSignal): Promise<void> {
   const { disk } = overlay;
-  await call(guest.connection, "blockdev-reopen", {
-    options: [
-      {
-        driver: disk.format,
-        "node-name": disk.formatNode,
-        file: disk.storageNode,
-        "read-only": false,
-        ...(disk.backingNode !== undefined && { backing: disk.backingNode }),
-        ...(disk.cache !== undefined && { cache: { direct: disk.cache.direct, "no-flush": disk.cache.noFlush } }),
-        ...(disk.detectZeroes !== undefined && { "detect-zeroes": disk.detectZeroes }),
-      },
-    ],
-  });
-  await call(guest.connection, "qom-set", { path: disk.qdev, property: "drive", value: disk.formatNode });
+  const options = {
+    driver: disk.format,
+    "node-name": disk.formatNode,
+    file: disk.storageNode,
+    "read-only": false,
+    ...(disk.backingNode !== undefined && { backing: disk.backingNode }),
+    ...(disk.cache !== undefined && { cache: { direct: disk.cache.direct, "no-flush": disk.cache.noFlush } }),
+    ...(disk.detectZeroes !== undefined && { "detect-zeroes": disk.detectZeroes }),
+  };
+  await call(guest.connection, "blockdev-reopen", { options: [options] }, { signal });
+  // Never sent once the signal is aborted: by then the guest may run, and its writes since would be lost.
+  const drive = { path: disk.qdev, property: "drive", value: disk.formatNode };
+  await call(guest.connection, "qom-set", drive, { signal });
 }
 
-/** Merges the overlay into its base and pivots the device back to it, while the guest runs or is merely paused. */
+/**
+ * Merges the overlay into its base and pivots the device back to it, while the guest runs or is merely paused. A commit
+ * that another process began is taken up.
+ */
 export async function commitOverlay(guest: Guest, overlay: Overlay, signal?: AbortSignal): Promise<void> {
-  const job = `${overlay.node}-commit`;
+  const job = commitJob(overlay);
   const { disk, node } = overlay;
+  const what = `${disk.name}: cannot merge ${overlay.path} into its base`;
   const filtered = disk.deviceNode !== undefined && disk.deviceNode !== disk.formatNode && disk.driveId === undefined;
-  await call(guest.connection, "block-commit", {
-    "job-id": job,
-    // QEMU wants the node that the device sees: below a filter the layers are named.
-    ...(filtered ? { device: disk.deviceNode, "top-node": node, "base-node": disk.formatNode } : { device: node }),
-    "auto-finalize": true,
-    "auto-dismiss": false,
-  });
+  // One that failed long ago, or has ended well, is dismissed; which of the two, the graph tells.
+  const left = await jobStatus(guest, job);
+  if (left === "concluded") await dismissJob(guest, job);
+  if (left === undefined || left === "concluded") {
+    if ((await guest.blockGraph()).parents(node).length === 0) return;
+    await call(guest.connection, "block-commit", {
+      "job-id": job,
+      // QEMU wants the node that the device sees: below a filter the layers are named.
+      ...(filtered ? { device: disk.deviceNode, "top-node": node, "base-node": disk.formatNode } : { device: node }),
+      "auto-finalize": true,
+      "auto-dismiss": false,
+    });
+  }
   if ((await awaitJob(guest, job, ["ready"], signal)) === "ready")
     await call(guest.connection, "job-complete", { id: job });
-  await concludeJob(guest, job, `${overlay.disk.name}: cannot merge ${overlay.path} into its base`, signal);
+  await concludeJob(guest, job, what, signal);
 }
 
-/** Removes the overlay's nodes, format first; nodes that do not exist are fine. Throws while something uses them. */
-export async function deleteOverlayNodes(guest: Guest, overlay: Overlay): Promise<void> {
+/** Whether a merge of the overlay was begun and is not yet dismissed. */
+export async function isCommitting(guest: Guest, overlay: Overlay): Promise<boolean> {
+  return (await jobStatus(guest, commitJob(overlay))) !== undefined;
+}
+
+function commitJob(overlay: Overlay): string {
+  return `${overlay.node}-commit`;
+}
+
+function createJob(overlay: Overlay): string {
+  return `${overlay.node}-create`;
+}
+
+/**
+ * Removes the overlay's nodes, format first, and what is left of their making; what does not exist is fine. Throws while
+ * something uses them.
+ */
+export async function deleteOverlayNodes(guest: Guest, overlay: Overlay, signal?: AbortSignal): Promise<void> {
+  if ((await jobStatus(guest, createJob(overlay))) !== undefined) {
+    await awaitJob(guest, createJob(overlay), ["concluded"], signal);
+    await dismissJob(guest, createJob(overlay));
+  }
   const existing = (await guest.blockGraph()).names;
   for (const node of [overlay.node, overlay.storageNode]) {
-    if (existing.includes(node)) await call(guest.connection, "blockdev-del", { "node-name": node });
+    if (existing.includes(node)) await call(guest.connection, "blockdev-del", { "node-name": node }, { signal });
   }
 }
 

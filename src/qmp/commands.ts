@@ -80,7 +80,12 @@ const replies = {
   "query-jobs": z.array(job),
   "job-dismiss": nothing,
   "job-complete": nothing,
-  "query-blockstats": z.array(z.looseObject({ "node-name": z.string().optional(), stats: z.looseObject({}) })),
+  "query-blockstats": z.array(
+    z.looseObject({
+      "node-name": z.string().optional(),
+      stats: z.looseObject({ rd_operations: z.number(), wr_operations: z.number(), wr_bytes: z.number() }),
+    }),
+  ),
   "x-debug-query-block-graph": z.looseObject({
     nodes: z.array(z.looseObject({ id: z.number(), type: z.string(), name: z.string() })),
     edges: z.array(z.looseObject({ parent: z.number(), child: z.number(), name: z.string() })),
@@ -102,6 +107,8 @@ const replies = {
   "qom-list": z.array(z.object({ name: z.string(), type: z.string() })),
   "qom-get": z.unknown(),
   "qom-set": nothing,
+  "object-add": nothing,
+  "object-del": nothing,
   "query-chardev": z.array(z.looseObject({ label: z.string(), filename: z.string() })),
   "query-commands": z.array(z.object({ name: z.string() })),
 } as const;

@@ -37,3 +37,9 @@ export function microTime(epochMilliseconds: number): string {
   const micros = Math.floor((epochMilliseconds - whole) * 1000);
   return new Date(whole).toISOString().replace("Z", `${String(micros).padStart(3, "0")}Z`);
 }
+
+/** Wall-clock milliseconds of a MicroTime, microseconds as fractions. */
+export function epochMilliseconds(time: string): number {
+  const micros = /\.\d{3}(\d{1,3})/.exec(time)?.[1] ?? "";
+  return Date.parse(time) + Number(micros.padEnd(3, "0")) / 1000;
+}

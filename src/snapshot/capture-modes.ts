@@ -7,6 +7,7 @@ import { announce } from "./steps/announce.ts";
 import { createOverlays } from "./steps/create-overlays.ts";
 import { finish } from "./steps/finish.ts";
 import { hold } from "./steps/hold.ts";
+import { markGuest } from "./steps/mark-guest.ts";
 import { pause } from "./steps/pause.ts";
 import { prepare } from "./steps/prepare.ts";
 import { prepareMemory } from "./steps/prepare-memory.ts";
@@ -19,8 +20,20 @@ import { switchDisks } from "./steps/switch-disks.ts";
  * guest when its memory has converged. `background` joins here: pause, switch, arm the save, hold.
  */
 const steps: Readonly<Partial<Record<CaptureMode, readonly Step[]>>> = {
-  paused: [prepare, createOverlays, prepareMemory, pause, saveMemory, switchDisks, announce, hold, resume, finish],
-  live: [prepare, createOverlays, prepareMemory, saveMemory, switchDisks, announce, hold, resume, finish],
+  paused: [
+    prepare,
+    markGuest,
+    createOverlays,
+    prepareMemory,
+    pause,
+    saveMemory,
+    switchDisks,
+    announce,
+    hold,
+    resume,
+    finish,
+  ],
+  live: [prepare, markGuest, createOverlays, prepareMemory, saveMemory, switchDisks, announce, hold, resume, finish],
 };
 
 export function stepsOf(capture: CaptureMode): readonly Step[] {

@@ -3,10 +3,18 @@
 import { readFile } from "node:fs/promises";
 import type { HoldBound } from "./plan.ts";
 
-/** Seconds since boot, including suspend. */
-export type Uptime = () => Promise<number>;
+/** What the host says of its boot; the guest does not outlive it. */
+export interface BootClock {
+  /** Seconds since boot, including suspend. */
+  uptimeSeconds(): Promise<number>;
+  /** Another one after every boot. */
+  bootId(): Promise<string>;
+}
 
-export const systemUptime: Uptime = async () => Number((await readFile("/proc/uptime", "utf8")).split(" ")[0]);
+export const systemBoot: BootClock = {
+  uptimeSeconds: async () => Number((await readFile("/proc/uptime", "utf8")).split(" ")[0]),
+  bootId: async () => (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim(),
+};
 
 /** Seconds that the hold may take; undefined for no limit. The agent's maximum wins over the request. */
 export function holdSeconds(bound: HoldBound, maximumHoldSeconds: number | undefined): number | undefined {

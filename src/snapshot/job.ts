@@ -51,17 +51,20 @@ export type Phase =
 
 type Draft<T> = { -readonly [K in keyof T]: T[K] };
 
+/** The moments of a snapshot, in their order. */
+export const moments = [
+  "startedAt",
+  "pausedAt",
+  "memorySavedAt",
+  "disksSwitchedAt",
+  "manualStoragePendingAt",
+  "releaseSeenAt",
+  "resumedAt",
+  "completedAt",
+] as const;
+
 /** The times of a snapshot; MicroTime strings of this node's clock. */
-export interface Timeline {
-  readonly startedAt?: string;
-  readonly pausedAt?: string;
-  readonly memorySavedAt?: string;
-  readonly disksSwitchedAt?: string;
-  readonly manualStoragePendingAt?: string;
-  readonly releaseSeenAt?: string;
-  readonly resumedAt?: string;
-  readonly completedAt?: string;
-}
+export type Timeline = { readonly [M in (typeof moments)[number]]?: string };
 
 export interface DiskReport {
   name: string;

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock as clock } from "../runtime/clock.ts";
-import { DomainLock } from "./domain-lock.ts";
-import { Journal, readJournal } from "./journal.ts";
+import { lockDomain } from "./domain-lock.ts";
+import { closeJournal, Journal, journaledUids, readJournal } from "./journal.ts";
 
 let root: string;
 
@@ -31,32 +31,41 @@ describe("Journal", () => {
     await expect(readJournal(journal.path)).rejects.toThrow(/line 3/);
   });
 
+  it("goes on behind the last whole line after a crash", async () => {
+    const directory = join(root, "journals");
+    {
+      await using journal = await Journal.create({ directory, uid: "u", clock });
+      await journal.append("begin");
+      await appendFile(journal.path, '{"at":"2026-1');
+    }
+    await using journal = await Journal.reopen({ path: join(directory, "u.jsonl"), clock });
+    await journal.append("intent", "pause");
+    expect(await readJournal(journal.path)).toMatchObject([{ event: "begin" }, { event: "intent", step: "pause" }]);
+  });
+
   it("is the agent's alone, and one for each snapshot", async () => {
     const directory = join(root, "journals");
     await using journal = await Journal.create({ directory, uid: "u", clock });
     expect((await stat(directory)).mode & 0o777).toBe(0o700);
     expect((await stat(journal.path)).mode & 0o777).toBe(0o600);
-    await expect(Journal.create({ directory, uid: "u", clock })).rejects.toMatchObject({ code: "EEXIST" });
-    await journal.remove();
+    await expect(Journal.create({ directory, uid: "u", clock })).rejects.toMatchObject({ reason: "FileExists" });
+    expect(await journaledUids(directory)).toEqual(["u"]);
+    await closeJournal({ directory, uid: "u" });
     expect(await readdir(directory)).toEqual([]);
   });
 });
 
-describe("DomainLock", () => {
-  const uuid = "5f3c1c0e-8a52-4b0e-9d0f-0d6b1f6c1a01";
-
+describe("the lock of a domain", () => {
   it("refuses a second snapshot of the guest, naming the first, until that has ended", async () => {
-    const first = await DomainLock.acquire({ directory: root, uuid, purpose: "ns/first" });
-    await expect(DomainLock.acquire({ directory: root, uuid, purpose: "ns/second" })).rejects.toMatchObject({
+    const uuid = "5f3c1c0e-8a52-4b0e-9d0f-0d6b1f6c1a01";
+    const first = await lockDomain({ directory: root, uuid, purpose: "ns/first", journal: join(root, "a") });
+    await expect(
+      lockDomain({ directory: root, uuid, purpose: "ns/second", journal: join(root, "b") }),
+    ).rejects.toMatchObject({
       reason: "DomainBusy",
       message: expect.stringContaining("ns/first"),
     });
     await first[Symbol.asyncDispose]();
-    await using _second = await DomainLock.acquire({ directory: root, uuid, purpose: "ns/second" });
-  });
-
-  it("is taken over from a holder that died, also when its pid is another process's now", async () => {
-    await appendFile(join(root, `${uuid}.lock`), `${process.pid} 1 ns/dead\n`);
-    await using _lock = await DomainLock.acquire({ directory: root, uuid, purpose: "ns/next" });
+    await using _second = await lockDomain({ directory: root, uuid, purpose: "ns/second", journal: join(root, "b") });
   });
 });

@@ -1,11 +1,31 @@
 // The engine's memory across its own death: one JSON line per intent and per result, on disk before the deed.
 
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, readFile, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, microTime } from "../runtime/clock.ts";
+import { fileFailure } from "./file-failure.ts";
 
-type JournalEvent = "begin" | "intent" | "result" | "undo" | "undone";
+const extension = ".jsonl";
+
+/** Version of the journal's layout; an agent of another one leaves such a snapshot to a person. */
+export const journalVersion = 1;
+
+export type JournalEvent =
+  /** The job, the boot of the host, the time; nothing was done yet. */
+  | "begin"
+  /** A step is about to run; with facts that a later agent needs to take it up. */
+  | "intent"
+  /** A step has run; with what it found out, and the report so far. */
+  | "result"
+  /** A file of our own making, before its name can be seen. */
+  | "file"
+  /** The snapshot has failed; from here on it is rolled back. */
+  | "fail"
+  | "undo"
+  | "undone"
+  /** The outcome, before anybody was told. */
+  | "end";
 
 export interface JournalEntry {
   readonly at: string;
@@ -18,28 +38,38 @@ export interface JournalEntry {
 export class Journal implements AsyncDisposable {
   readonly path: string;
   readonly #file: FileHandle;
-  readonly #directory: string;
   readonly #clock: Clock;
 
-  private constructor(options: { path: string; file: FileHandle; directory: string; clock: Clock }) {
+  private constructor(options: { path: string; file: FileHandle; clock: Clock }) {
     this.path = options.path;
     this.#file = options.file;
-    this.#directory = options.directory;
     this.#clock = options.clock;
   }
 
   /** Creates `<directory>/<uid>.jsonl` (directory 0700, file 0600); fails if this snapshot has a journal already. */
   static async create(options: { directory: string; uid: string; clock: Clock }): Promise<Journal> {
     const { directory, uid, clock } = options;
-    await mkdir(directory, { recursive: true, mode: 0o700 });
     const path = journalPath(directory, uid);
-    const file = await open(
-      path,
-      constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_APPEND,
-      0o600,
-    );
-    await syncDirectory(directory);
-    return new Journal({ path, file, directory, clock });
+    try {
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      const file = await open(
+        path,
+        constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_APPEND,
+        0o600,
+      );
+      await syncDirectory(directory);
+      return new Journal({ path, file, clock });
+    } catch (error) {
+      throw fileFailure(error, `cannot create the journal ${path}`);
+    }
+  }
+
+  /** Opens a journal that another process left, behind its last whole line. */
+  static async reopen(options: { path: string; clock: Clock }): Promise<Journal> {
+    const { path, clock } = options;
+    const text = await readFile(path, "utf8");
+    await truncate(path, Buffer.byteLength(text.slice(0, text.lastIndexOf("\n") + 1)));
+    return new Journal({ path, file: await open(path, constants.O_WRONLY | constants.O_APPEND), clock });
   }
 
   async append(event: JournalEvent, step?: string, data?: unknown): Promise<void> {
@@ -49,14 +79,12 @@ export class Journal implements AsyncDisposable {
       ...(step !== undefined && { step }),
       ...(data !== undefined && { data }),
     };
-    await this.#file.appendFile(`${JSON.stringify(entry)}\n`);
-    await this.#file.datasync();
-  }
-
-  /** Removes the journal: its snapshot has ended and nothing is left to do. */
-  async remove(): Promise<void> {
-    await rm(this.path, { force: true });
-    await syncDirectory(this.#directory);
+    try {
+      await this.#file.appendFile(`${JSON.stringify(entry)}\n`);
+      await this.#file.datasync();
+    } catch (error) {
+      throw fileFailure(error, `cannot write the journal ${this.path}`);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -64,8 +92,20 @@ export class Journal implements AsyncDisposable {
   }
 }
 
+/** Removes a snapshot's journal: it has ended, its outcome is known, and nothing is left to do. Safe to repeat. */
+export async function closeJournal(options: { directory: string; uid: string }): Promise<void> {
+  await rm(journalPath(options.directory, options.uid), { force: true });
+  await syncDirectory(options.directory);
+}
+
+/** The uids of the snapshots that have a journal in the directory. */
+export async function journaledUids(directory: string): Promise<string[]> {
+  const names = await readdir(directory).catch(() => []);
+  return names.filter((name) => name.endsWith(extension)).map((name) => name.slice(0, -extension.length));
+}
+
 export function journalPath(directory: string, uid: string): string {
-  return join(directory, `${uid}.jsonl`);
+  return join(directory, `${uid}${extension}`);
 }
 
 /** Reads a journal. A torn last line is what a crash leaves, not an error; a torn line elsewhere is. */

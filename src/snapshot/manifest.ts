@@ -2,69 +2,50 @@
 
 import { createHash } from "node:crypto";
 import { constants, createReadStream } from "node:fs";
-import { open, rm } from "node:fs/promises";
+import { open, readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { SnapshotContext } from "./context.ts";
 import { domainSnapshotXml } from "./domain-snapshot-xml.ts";
-import { syncDirectory } from "./journal.ts";
 
 /** Version of the manifest's layout. */
 const manifestVersion = 1;
 
 /**
  * Writes both files (0600, never over an existing one) beside the memory file; resolves with the path of the manifest.
- * The first snapshot of a directory has the plain names, later ones their own in front.
+ * The first snapshot of a directory has the plain names, later ones their own in front. Safe to repeat.
  */
 export async function writeManifest(context: SnapshotContext): Promise<string> {
   const { job, prepared } = context;
+  await removeManifest(context);
   const directory = prepared.memoryFile === undefined ? job.domain.snapshotDirectory : dirname(prepared.memoryFile);
-  const stem = `${job.namespace}-${job.name}-${job.uid.slice(0, 8)}.`;
-  const path = await createExclusive(
-    context,
-    directory,
-    ["snapshot.json", `${stem}snapshot.json`],
-    `${JSON.stringify(await content(context), null, 2)}\n`,
-  );
-  await createExclusive(
-    context,
-    directory,
-    ["domainsnapshot.xml", `${stem}domainsnapshot.xml`],
-    domainSnapshotXml(context),
-  );
-  await syncDirectory(directory);
-  return path;
+  const texts = {
+    "snapshot.json": `${JSON.stringify(await content(context), null, 2)}\n`,
+    "domainsnapshot.xml": domainSnapshotXml(context),
+  };
+  const taken = await readdir(directory);
+  const prefix = Object.keys(texts).some((name) => taken.includes(name))
+    ? `${job.namespace}-${job.name}-${job.uid.slice(0, 8)}.`
+    : "";
+  for (const [name, text] of Object.entries(texts)) await write(context, join(directory, `${prefix}${name}`), text);
+  return join(directory, `${prefix}snapshot.json`);
 }
 
 /** Removes what `writeManifest` wrote. */
 export async function removeManifest(context: SnapshotContext): Promise<void> {
-  for (const path of context.manifestFiles) await rm(path, { force: true });
+  for (const path of context.files.paths("manifest")) await context.files.remove(path);
 }
 
-async function createExclusive(
-  context: SnapshotContext,
-  directory: string,
-  names: readonly string[],
-  text: string,
-): Promise<string> {
-  let exists: unknown;
-  for (const name of names) {
-    const path = join(directory, name);
-    try {
-      const file = await open(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600);
-      context.manifestFiles.add(path);
-      try {
-        await file.writeFile(text);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      return path;
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
-      exists = error;
-    }
+async function write(context: SnapshotContext, path: string, text: string): Promise<void> {
+  const { files } = context;
+  await files.create("manifest", path);
+  const file = await open(files.hidden(path), constants.O_WRONLY);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
   }
-  throw exists;
+  await files.publish(path);
 }
 
 async function content(context: SnapshotContext): Promise<object> {

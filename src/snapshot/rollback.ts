@@ -1,34 +1,29 @@
 // Takes a snapshot back: what must precede the guest's running, then the guest, then everything that can wait.
 
 import { Failure } from "../runtime/failure.ts";
+import { stepsOf } from "./capture-modes.ts";
 import type { SnapshotContext } from "./context.ts";
-import type { Journal } from "./journal.ts";
 import { reconnect } from "./reconnect.ts";
 import { ensureRunState } from "./run-state.ts";
-import type { Step } from "./step.ts";
-import { discardPartialMemory } from "./steps/prepare-memory.ts";
+import { createOverlays } from "./steps/create-overlays.ts";
+import { switchDisks } from "./steps/switch-disks.ts";
+
+/** What stands between a held guest and its `cont` gets no longer than this. */
+const undoMilliseconds = 5000;
+const noteMilliseconds = 1000;
 
 /**
- * Undoes the steps whose intent was journaled, in reverse. A failing undo never keeps the guest from running, but forbids
- * every unlink after it. Resolves with what could not be taken back; an empty list is a clean rollback.
+ * Undoes the steps whose intent is in the journal, in reverse; safe to repeat. A failing undo never keeps the guest from
+ * running, but forbids every unlink of an overlay after it. Resolves with what could not be taken back; an empty list is
+ * a clean rollback.
  */
-export async function rollback(
-  context: SnapshotContext,
-  begun: readonly Step[],
-  journal: Journal,
-): Promise<readonly Failure[]> {
+export async function rollback(context: SnapshotContext): Promise<readonly Failure[]> {
   const failures: Failure[] = [];
-  // A journal on a full disk must not keep the guest from running: undoing is safe to repeat, so its notes may be missing.
-  const note = async (event: "undo" | "undone", what: string) => {
-    await journal
-      .append(event, what)
-      .catch((error: unknown) => context.log.error({ err: error }, "cannot write the journal"));
-  };
   const attempt = async (what: string, work: () => Promise<void>) => {
-    await note("undo", what);
+    await note(context, "undo", what);
     try {
       await work();
-      await note("undone", what);
+      await note(context, "undone", what);
     } catch (error) {
       const failure = Failure.from(error);
       failures.push(failure);
@@ -38,15 +33,17 @@ export async function rollback(
   };
   const lost = await unreachable(context);
   if (lost !== undefined) {
-    // Nobody knows what QEMU did last with the images it was given.
-    context.forbidUnlink(lost.message);
-    await attempt("prepareMemory clean-up", async () => await discardPartialMemory(context));
-    delete context.report.memory;
+    context.log.error({ err: lost }, "the guest is lost");
+    await attempt("files of a lost guest", async () => await sortFiles(context));
     return [lost, ...failures];
   }
-  const reversed = begun.toReversed();
-  for (const step of reversed)
-    if (step.undo !== undefined) await attempt(step.name, async () => await step.undo?.(context));
+  const reversed = stepsOf(context.job.plan.capture)
+    .filter((step) => context.begun.has(step.name))
+    .toReversed();
+  for (const step of reversed) {
+    if (step.undo === undefined) continue;
+    await attempt(step.name, async () => await bounded(context, (signal) => step.undo?.(context, signal)));
+  }
   await attempt("ensureRunState", async () => await ensureRunState(context));
   for (const step of reversed) {
     if (step.cleanUp !== undefined) await attempt(`${step.name} clean-up`, async () => await step.cleanUp?.(context));
@@ -54,7 +51,35 @@ export async function rollback(
   return failures;
 }
 
-/** Makes sure of a session to the guest; the failure if there is none to be had. */
+/** A journal on a full or hanging disk must not keep the guest from running: undoing is safe to repeat without its notes. */
+async function note(context: SnapshotContext, event: "undo" | "undone", what: string): Promise<void> {
+  const { journal, clock, log } = context;
+  const written = journal.append(event, what).catch((error: unknown) => log.error({ err: error }, "no note was made"));
+  const over = new AbortController();
+  await Promise.race([written, clock.sleep(noteMilliseconds, over.signal).catch(() => undefined)]);
+  over.abort();
+}
+
+/** Gives up waiting, and sends nothing more, after the bound. */
+async function bounded(
+  context: SnapshotContext,
+  work: (signal: AbortSignal) => Promise<void> | undefined,
+): Promise<void> {
+  const limit = new AbortController();
+  const late = new Failure("PauseTimeout", `not undone within ${undoMilliseconds / 1000} s`);
+  const over = new AbortController();
+  const timer = context.clock.sleep(undoMilliseconds, over.signal).then(
+    () => limit.abort(late),
+    () => undefined,
+  );
+  try {
+    await Promise.race([work(limit.signal), timer.then(() => limit.signal.throwIfAborted())]);
+  } finally {
+    over.abort();
+  }
+}
+
+/** Makes sure of a session to the guest; the failure if it is gone. */
 async function unreachable(context: SnapshotContext): Promise<Failure | undefined> {
   try {
     await context.guest.runState();
@@ -65,4 +90,22 @@ async function unreachable(context: SnapshotContext): Promise<Failure | undefine
       (error: unknown) => Failure.from(error, "GuestLost"),
     );
   }
+}
+
+/**
+ * Nobody knows what QEMU did last with the images it was given: once the switch was sent they stay. Memory that is whole
+ * belongs to them, and may be all that is left of the guest; what never was whole goes.
+ */
+async function sortFiles(context: SnapshotContext): Promise<void> {
+  const { begun, files, prepared, report } = context;
+  const switchSent = begun.has(switchDisks.name);
+  if (begun.has(createOverlays.name) && !switchSent) {
+    for (const overlay of prepared.overlays) await files.remove(overlay.path);
+    for (const disk of report.disks ?? []) delete disk.overlay;
+  }
+  if (prepared.memoryFile === undefined) return;
+  const isWhole = report.memorySavedAt !== undefined && (switchSent || prepared.overlays.length === 0);
+  if (isWhole) return await files.publish(prepared.memoryFile);
+  await files.remove(prepared.memoryFile);
+  delete report.memory;
 }

@@ -1,11 +1,11 @@
 // The promise of every rollback: a guest that ran before runs again, one that was paused stays paused, and usable.
 
 import { activateNodes } from "../qemu/overlay.ts";
-import { call } from "../qmp/commands.ts";
 import type { SnapshotContext } from "./context.ts";
 
 /** Lets a guest that ran before run again, confirmed. Safe to repeat; throws if the guest cannot be reached or resumed. */
 export async function ensureRunState(context: SnapshotContext): Promise<void> {
+  context.standstill.end();
   if (!context.prepared.ranBefore) return await settlePaused(context);
   if ((await context.guest.runState()) === "running") {
     // A guest that was never stopped, or that somebody else resumed.
@@ -25,5 +25,5 @@ export async function settlePaused(context: SnapshotContext): Promise<void> {
   const { guest } = context;
   if ((await guest.runState()) !== "postmigrate") return;
   if (guest.isAtLeast(10, 0)) return await activateNodes(guest);
-  await Promise.all([call(guest.connection, "cont"), call(guest.connection, "stop")]);
+  await guest.contAndStop();
 }

@@ -8,6 +8,7 @@ import { Guest } from "../../src/qemu/guest.ts";
 import { Migration } from "../../src/qemu/migration.ts";
 import { systemClock as clock } from "../../src/runtime/clock.ts";
 import { createLogger } from "../../src/runtime/log.ts";
+import { settleJournal } from "../../src/snapshot/interrupted.ts";
 import type { NodeDomain } from "../../src/snapshot/job.ts";
 import { type HoldBound, type PlanRequest, planSnapshot } from "../../src/snapshot/plan.ts";
 import { runSnapshot, type SnapshotReport } from "../../src/snapshot/run.ts";
@@ -101,6 +102,7 @@ async function snapshot(script: Script = {}): Promise<{ report: SnapshotReport; 
     },
   );
   await deciding;
+  await settleJournal({ directory: join(directory, "journals"), uid: request.uid });
   return { report, phases };
 }
 
@@ -304,7 +306,9 @@ describe("a guest that dies in the hold", () => {
   beforeAll(startGuest, 900_000);
   afterAll(stopGuest);
 
-  test("ends GuestLost; its overlay is kept and listed, partial memory is not", { timeout: 60_000 }, async () => {
+  test("ends GuestLost; its overlay and its memory, which was whole, are kept and listed", {
+    timeout: 60_000,
+  }, async () => {
     const { report } = await snapshot({
       onHold: async () => {
         await testGuest.stop();
@@ -314,6 +318,6 @@ describe("a guest that dies in the hold", () => {
     expect(report).toMatchObject({ phase: "Failed", error: { reason: "GuestLost" } });
     const overlay = report.disks?.find((disk) => disk.name === "vdb")?.overlay;
     expect(await files()).toContain(overlay?.split("/").at(-1));
-    expect(await readdir(join(directory, "snapshots"))).toEqual([]);
+    expect(await readdir(join(directory, "snapshots"))).toEqual([report.memory?.file]);
   });
 });

@@ -1,4 +1,4 @@
-// Whoever starts the guest next must open the new images: the domain's diskChangeCommand tells them, before the guest runs.
+// Whoever starts the guest next must open the right images: the domain's diskChangeCommand tells them.
 
 import { spawn } from "node:child_process";
 import type { Overlay } from "../../qemu/overlay.ts";
@@ -8,6 +8,7 @@ import type { Step } from "../step.ts";
 
 const limitMilliseconds = 10_000;
 
+/** Before the guest runs on its overlays. Taken back disk by disk with the switch (`announceBase`). */
 export const announce: Step = {
   name: "announce",
   phase: "SwitchingDisks",
@@ -23,14 +24,17 @@ export const announce: Step = {
       "the new images were announced",
     );
   },
-  /** Before an overlay is unlinked: the old image is the guest's again. */
-  async cleanUp(context) {
-    for (const overlay of context.prepared.overlays.toReversed()) {
-      const base = overlay.disk.filename ?? "";
-      await tell(context, overlay, { oldPath: overlay.path, newPath: base, chain: [base] });
-    }
-  },
 };
+
+/**
+ * Says that the base is the disk's image again, if anything else may have been said. Called once the overlay is merged or
+ * was never written to, and before it is unlinked: told earlier, a guest started from the base would miss its last writes.
+ */
+export async function announceBase(context: SnapshotContext, overlay: Overlay): Promise<void> {
+  if (!context.begun.has(announce.name)) return;
+  const base = overlay.disk.filename ?? "";
+  await tell(context, overlay, { oldPath: overlay.path, newPath: base, chain: [base] });
+}
 
 async function tell(
   context: SnapshotContext,
@@ -64,6 +68,6 @@ async function tell(
   if (outcome === undefined) return;
   throw new Failure(
     "DiskChangeFailed",
-    `diskChangeCommand ${command} for ${overlay.disk.name} ${outcome}${said === "" ? "" : `: ${said.trim()}`}`,
+    `diskChangeCommand ${command} for ${overlay.disk.name} (now ${change.newPath}) ${outcome}${said === "" ? "" : `: ${said.trim()}`}`,
   );
 }

@@ -1,10 +1,11 @@
 // Steps three and four: the guest stands still for the storage's owner, until it is released, aborted, late or lost.
 
+import { ioCounters } from "../../qemu/io-counters.ts";
 import { microTime } from "../../runtime/clock.ts";
 import { Failure } from "../../runtime/failure.ts";
 import type { SnapshotContext } from "../context.ts";
-import { holdSeconds, systemUptime } from "../hold-deadline.ts";
-import { reconnect } from "../reconnect.ts";
+import { holdSeconds } from "../hold-deadline.ts";
+import { overNewLink } from "../reconnect.ts";
 import type { Step } from "../step.ts";
 
 const checkEveryMilliseconds = 1000;
@@ -13,16 +14,21 @@ export const hold: Step = {
   name: "hold",
   // The phase is set by the hold itself, together with its deadline: who sees one sees both.
   applies: (context) => context.hasManualDisks,
+  async intend(context) {
+    const [uptimeSeconds, counters] = await Promise.all([context.boot.uptimeSeconds(), ioCounters(context.guest)]);
+    context.stamp("manualStoragePendingAt");
+    context.holdBegan = { at: context.wallTime("manualStoragePendingAt"), uptimeSeconds, counters };
+    return context.holdBegan;
+  },
   async run(context, signal) {
     await new Hold(context).run(signal);
   },
+  outcome: ({ verdict }) => verdict && { reason: verdict.reason, message: verdict.message },
 };
 
 class Hold {
   readonly #context: SnapshotContext;
-  #beganUptime = 0;
   #wake = Promise.withResolvers<void>();
-  #resumedAt: number | undefined;
   #linkLost = false;
 
   constructor(context: SnapshotContext) {
@@ -31,51 +37,45 @@ class Hold {
 
   async run(signal: AbortSignal): Promise<void> {
     const context = this.#context;
-    this.#beganUptime = await systemUptime();
-    context.stamp("manualStoragePendingAt");
+    const { control, standstill } = context;
     context.report.phase = "ManualStoragePending";
     this.#publishDeadline({ always: true });
-    let unsubscribe = this.#listen();
-    try {
-      // What was missed between the stop and the subscription.
-      if (context.prepared.ranBefore && (await context.guest.runState()) === "running")
-        this.#resumedAt = context.clock.now();
-      for (;;) {
-        // Whatever changes from here on ends the nap at the bottom: nothing is missed between a look and the nap.
-        using nap = this.#nap(signal);
-        signal.throwIfAborted();
-        if (this.#resumedAt !== undefined) return this.#lost(this.#resumedAt);
-        if (context.control.desired() !== "Held") break;
-        if (this.#linkLost) {
-          unsubscribe();
-          await reconnect(context, signal);
-          this.#linkLost = false;
-          unsubscribe = this.#listen();
-          if ((await context.guest.runState()) === "running") return this.#lost(context.clock.now());
-        }
-        if (await this.#expired()) return;
-        await nap.over(await this.#secondsLeft());
-        this.#publishDeadline();
-      }
-    } finally {
-      unsubscribe();
+    standstill.onBroken(() => this.#wake.resolve());
+    await this.#look(signal);
+    if (standstill.brokenAt === undefined) context.ranSinceSwitch = false;
+    for (;;) {
+      // Whatever changes from here on ends the nap at the bottom: nothing is missed between a look and the nap.
+      using nap = this.#nap(signal);
+      signal.throwIfAborted();
+      if (this.#linkLost) await this.#look(signal);
+      if (standstill.brokenAt !== undefined) return this.#lost(standstill.brokenAt);
+      if (control.desired() !== "Held") break;
+      if (await this.#expired()) return;
+      await nap.over(await this.#secondsLeft());
+      this.#publishDeadline();
     }
-    if (context.control.desired() === "Aborted") throw new Failure("Aborted", "abort was requested during the hold");
+    if (control.desired() === "Aborted") throw new Failure("Aborted", "abort was requested during the hold");
     context.stamp("releaseSeenAt");
   }
 
-  #listen(): () => void {
-    const { connection } = this.#context.guest;
-    const unsubscribe = connection.on("RESUME", (event) => {
-      this.#resumedAt = event.at;
-      this.#wake.resolve();
-    });
-    void connection.closed.then(() => {
-      if (this.#context.guest.connection !== connection) return;
-      this.#linkLost = true;
-      this.#wake.resolve();
-    });
-    return unsubscribe;
+  /** Watches the guest on the present session, or a new one, and makes sure that it has stood still so far. */
+  async #look(signal: AbortSignal): Promise<void> {
+    const context = this.#context;
+    await overNewLink(
+      context,
+      async () => {
+        this.#linkLost = false;
+        const { connection } = context.guest;
+        void connection.closed.then(() => {
+          if (context.guest.connection !== connection) return;
+          this.#linkLost = true;
+          this.#wake.resolve();
+        });
+        context.standstill.begin();
+        await context.standstill.look(context.holdBegan?.counters);
+      },
+      signal,
+    );
   }
 
   /** A sleep that is being woken from the moment it is made: by a word, an event, or at most a second. */
@@ -96,9 +96,11 @@ class Hold {
   }
 
   async #secondsLeft(): Promise<number | undefined> {
-    const { control, job } = this.#context;
+    const { control, job, boot, holdBegan } = this.#context;
     const seconds = holdSeconds(control.hold(), job.domain.maximumHoldSeconds);
-    return seconds === undefined ? undefined : seconds - ((await systemUptime()) - this.#beganUptime);
+    return seconds === undefined
+      ? undefined
+      : seconds - ((await boot.uptimeSeconds()) - (holdBegan?.uptimeSeconds ?? 0));
   }
 
   /** True when the hold has ended by its deadline: the guest goes on, the snapshot is not one, its files stay. */
@@ -113,10 +115,10 @@ class Hold {
       if (context.report.holdExpired !== true) context.update({ holdExpired: true });
       return false;
     }
-    const { timeoutSeconds } = context.control.hold();
+    const seconds = holdSeconds(context.control.hold(), context.job.domain.maximumHoldSeconds);
     context.verdict = new Failure(
       "HoldExpired",
-      `nobody resumed within ${timeoutSeconds} s; the guest runs again, memory and overlays are kept. A copy made after ${microTime(context.clock.now())} does not belong to them`,
+      `nobody resumed within ${seconds} s; the guest runs again, memory and overlays are kept. A copy made after ${microTime(context.clock.now())} does not belong to them`,
     );
     context.stamp("releaseSeenAt");
     return true;
@@ -125,7 +127,6 @@ class Hold {
   #lost(at: number): void {
     const context = this.#context;
     context.stamp("resumedAt", at);
-    context.ranSinceSwitch = true;
     context.verdict = new Failure(
       "HoldLost",
       "somebody else resumed the guest during the hold; memory and overlays are kept, but copies made since may be of a later instant",

@@ -8,6 +8,7 @@ export const pause: Step = {
   applies: (context) => context.prepared.ranBefore,
   async run(context, signal) {
     const { at } = await context.guest.stop({ signal });
+    context.standstill.begin();
     context.stamp("pausedAt", at);
     context.update({});
   },

@@ -1,9 +1,7 @@
 // The memory file and QEMU's migration settings are ready before the guest stops.
 
-import { constants } from "node:fs";
-import { open, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
 import { Migration } from "../../qemu/migration.ts";
+import { Failure } from "../../runtime/failure.ts";
 import type { SnapshotContext } from "../context.ts";
 import type { Step } from "../step.ts";
 
@@ -15,31 +13,28 @@ export const prepareMemory: Step = {
   phase: "Preparing",
   applies: (context) => context.hasMemory,
   async run(context) {
-    const path = partialMemoryFile(context);
-    const file = await open(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600);
-    await file.close();
-    context.createdFiles.add(path);
-    await new Migration({ guest: context.guest, clock: context.clock }).prepare({
-      before: context.prepared.migrationSettings,
-      ...(context.job.plan.capture === "live" && { downtimeLimitMilliseconds }),
-    });
+    await context.files.create("memory", memoryFile(context));
+    try {
+      await new Migration({ guest: context.guest, clock: context.clock }).prepare({
+        before: context.prepared.migrationSettings,
+        ...(context.job.plan.capture === "live" && { downtimeLimitMilliseconds }),
+      });
+    } catch (error) {
+      throw Failure.from(error, "MemorySaveFailed");
+    }
   },
   async cleanUp(context) {
-    await discardPartialMemory(context);
     await restoreSettings(context);
+    // Memory is nobody's disk: no unlink of it can lose a write.
+    await context.files.remove(memoryFile(context));
   },
 };
 
-/** Removes memory that never became whole; needs no guest. */
-export async function discardPartialMemory(context: SnapshotContext): Promise<void> {
-  const path = partialMemoryFile(context);
-  if (context.createdFiles.has(path)) await rm(path, { force: true });
-}
-
-/** The name under which memory is written until it is whole. */
-export function partialMemoryFile(context: SnapshotContext): string {
-  const file = context.prepared.memoryFile ?? "";
-  return join(dirname(file), `.${basename(file)}.${context.job.uid.slice(0, 8)}.partial`);
+/** The final path of the memory. */
+export function memoryFile(context: SnapshotContext): string {
+  const { memoryFile: path } = context.prepared;
+  if (path === undefined) throw new Failure("InternalError", "this snapshot has no memory file");
+  return path;
 }
 
 /** Capabilities and parameters are global to QEMU: ours would spoil its next real migration. */

@@ -15,6 +15,7 @@ import type { Step } from "../step.ts";
 export const prepare: Step = {
   name: "prepare",
   phase: "Preparing",
+  outcome: (context) => context.prepared,
   async run(context) {
     const { guest, job, clock } = context;
     const identity = await guest.identity();

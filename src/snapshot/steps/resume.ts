@@ -1,6 +1,7 @@
 // Step five: the guest runs again, if it ran before. One `cont` on a warm connection; everything slow comes after.
 
 import { Failure } from "../../runtime/failure.ts";
+import { overNewLink } from "../reconnect.ts";
 import { settlePaused } from "../run-state.ts";
 import type { Step } from "../step.ts";
 
@@ -9,12 +10,16 @@ export const resume: Step = {
   phase: "Resuming",
   async run(context) {
     context.stamp("releaseSeenAt");
-    if (!context.prepared.ranBefore) return await settlePaused(context);
-    if (context.ranSinceSwitch) return; // somebody else resumed it
-    context.ranSinceSwitch = true;
+    context.standstill.end();
     try {
-      const { at } = await context.guest.cont();
-      context.stamp("resumedAt", at);
+      await overNewLink(context, async () => {
+        if (!context.prepared.ranBefore) return await settlePaused(context);
+        if (context.standstill.brokenAt !== undefined) return; // somebody else resumed it
+        context.ranSinceSwitch = true;
+        // Harmless if another process of ours, or a session that broke, has sent it already.
+        const { at } = await context.guest.cont();
+        context.stamp("resumedAt", at);
+      });
     } catch (error) {
       throw Failure.from(error, "ResumeFailed");
     }

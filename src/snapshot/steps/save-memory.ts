@@ -5,7 +5,7 @@ import { Migration, type MigrationState } from "../../qemu/migration.ts";
 import { Failure } from "../../runtime/failure.ts";
 import type { SnapshotContext } from "../context.ts";
 import type { Step } from "../step.ts";
-import { partialMemoryFile } from "./prepare-memory.ts";
+import { memoryFile } from "./prepare-memory.ts";
 
 const stalledMilliseconds = 30_000;
 /** A guest that dirties faster than it is saved writes the same pages again and again: stop it at this multiple. */
@@ -18,11 +18,11 @@ export const saveMemory: Step = {
   phase: "SavingMemory",
   applies: (context) => context.hasMemory,
   async run(context, signal) {
-    const { guest, clock, memoryWriter } = context;
+    const { guest, clock, job, memoryWriter } = context;
     if (memoryWriter === undefined) throw new Failure("InternalError", "no memory writer was chosen");
     const migration = new Migration({ guest, clock });
     const unsubscribe = guest.connection.on("STOP", (event) => context.stamp("pausedAt", event.at));
-    const path = partialMemoryFile(context);
+    const path = context.files.hidden(memoryFile(context));
     try {
       await migration.start(memoryWriter.uri(path), signal);
       const state = await new BoundedSave(context, migration).run(signal);
@@ -32,6 +32,7 @@ export const saveMemory: Step = {
           `QEMU could not save the memory to ${path}: ${state.error ?? state.status}`,
         );
       }
+      if (job.plan.capture === "live") context.standstill.begin();
       await requireStopped(context);
       const { size } = await stat(path);
       // With a child process QEMU reports success even if the reader lost data.
@@ -50,8 +51,9 @@ export const saveMemory: Step = {
       unsubscribe();
     }
   },
-  async undo(context) {
-    await new Migration({ guest: context.guest, clock: context.clock }).cancel();
+  /** On storage that hangs QEMU's writer may never end; the guest does not wait for it. */
+  async undo(context, signal) {
+    await new Migration({ guest: context.guest, clock: context.clock }).cancel(signal);
   },
 };
 
@@ -131,6 +133,7 @@ class BoundedSave {
 
 /** The transaction must never meet a running guest. */
 async function requireStopped(context: SnapshotContext): Promise<void> {
+  context.standstill.require();
   const state = await context.guest.runState();
   if (state === "running")
     throw new Failure("MemorySaveFailed", "the guest runs although its memory was saved; somebody else resumed it");
