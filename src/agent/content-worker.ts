@@ -6,7 +6,7 @@ import { isApiError } from "../kube/api-error.ts";
 import type { ResourceClient } from "../kube/resource-client.ts";
 import type { Store } from "../kube/store.ts";
 import { type Clock, microTime } from "../runtime/clock.ts";
-import { Failure, isFailureReason } from "../runtime/failure.ts";
+import { Failure, userReason } from "../runtime/failure.ts";
 import type { Logger } from "../runtime/log.ts";
 import { settleJournal } from "../snapshot/interrupted.ts";
 import { runSnapshot, type SnapshotJob } from "../snapshot/run.ts";
@@ -85,8 +85,7 @@ export class EngineContentWorker implements ContentWorker<DomainPublisher> {
     } catch (error) {
       const failure = Failure.from(error);
       log.error({ err: error }, "the engine threw");
-      const reason = isFailureReason(failure.reason) ? failure.reason : "InternalError";
-      return refusedStatus(reason, failure.message, microTime(clock.now()));
+      return refusedStatus(userReason(failure), failure.message, microTime(clock.now()));
     }
   }
 

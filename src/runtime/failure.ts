@@ -29,6 +29,7 @@ export const failureReasons = {
   HoldLost: "admin: somebody else resumed the guest during the hold",
   Aborted: "user: abort was requested",
   HookFailed: "user: the command run during the hold failed",
+  CommandFailed: "admin: QEMU refused a command of the monitor; its words are in the message, more may be in its log",
   GuestLost: "admin: QEMU exited or was replaced",
   AgentLost: "admin: the agent of the domain's node is gone",
   Replayed: "user: a restored or re-created object must not pause a guest again",
@@ -38,6 +39,12 @@ export const failureReasons = {
 
 /** One of {@link failureReasons}. */
 export type FailureReason = keyof typeof failureReasons;
+
+/** The reason as users may meet it: what a boundary called otherwise is a refusal of QEMU's, or a defect. */
+export function userReason(failure: Failure): FailureReason {
+  if (isFailureReason(failure.reason)) return failure.reason;
+  return failure.reason === "QmpError" ? "CommandFailed" : "InternalError";
+}
 
 /** An error with a stable reason. Messages say what, where, and what to do. */
 export class Failure extends Error {

@@ -1,6 +1,6 @@
 // Runs the steps of a snapshot in order, each behind its intent in the journal, and decides how it ends.
 
-import { Failure, isFailureReason } from "../runtime/failure.ts";
+import { Failure, userReason } from "../runtime/failure.ts";
 import { stepsOf } from "./capture-modes.ts";
 import type { SnapshotContext } from "./context.ts";
 import type { SnapshotReport } from "./job.ts";
@@ -137,7 +137,7 @@ export async function fail(context: SnapshotContext, failure: Failure, left: rea
   const others = left.filter((problem) => problem.reason !== failure.reason).map((problem) => problem.message);
   const remains = others.length === 0 ? "" : `. The rollback is not complete: ${others.join("; ")}`;
   const error = {
-    reason: isFailureReason(failure.reason) ? failure.reason : "InternalError",
+    reason: userReason(failure),
     message: `${failure.message}${remains}`.slice(0, 4096),
     ...(report.step !== undefined && { step: report.step }),
   };

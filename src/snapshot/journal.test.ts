@@ -19,7 +19,7 @@ afterEach(async () => {
 describe("Journal", () => {
   it("gives back what was written, and takes a torn last line for what a crash leaves", async () => {
     const directory = join(root, "journals");
-    await using journal = await Journal.create({ directory, uid: "u", clock });
+    const journal = await Journal.create({ directory, uid: "u", clock });
     await journal.append("intent", "pause");
     await journal.append("result", "pause", { ranBefore: true });
     await appendFile(journal.path, '{"at":"2026');
@@ -34,18 +34,18 @@ describe("Journal", () => {
   it("goes on behind the last whole line after a crash", async () => {
     const directory = join(root, "journals");
     {
-      await using journal = await Journal.create({ directory, uid: "u", clock });
+      const journal = await Journal.create({ directory, uid: "u", clock });
       await journal.append("begin");
       await appendFile(journal.path, '{"at":"2026-1');
     }
-    await using journal = await Journal.reopen({ path: join(directory, "u.jsonl"), clock });
+    const journal = await Journal.reopen({ path: join(directory, "u.jsonl"), clock });
     await journal.append("intent", "pause");
     expect(await readJournal(journal.path)).toMatchObject([{ event: "begin" }, { event: "intent", step: "pause" }]);
   });
 
   it("is the agent's alone, and one for each snapshot", async () => {
     const directory = join(root, "journals");
-    await using journal = await Journal.create({ directory, uid: "u", clock });
+    const journal = await Journal.create({ directory, uid: "u", clock });
     expect((await stat(directory)).mode & 0o777).toBe(0o700);
     expect((await stat(journal.path)).mode & 0o777).toBe(0o600);
     await expect(Journal.create({ directory, uid: "u", clock })).rejects.toMatchObject({ reason: "FileExists" });

@@ -1,10 +1,10 @@
 // The engine's memory across its own death: one JSON line per intent and per result, on disk before the deed.
 
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, readFile, rm, truncate } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, microTime } from "../runtime/clock.ts";
-import { fileFailure } from "./file-failure.ts";
+import { errorCode, fileFailure } from "./file-failure.ts";
 
 const extension = ".jsonl";
 
@@ -34,16 +34,14 @@ export interface JournalEntry {
   readonly data?: unknown;
 }
 
-/** An open journal: `append` returns once the line is on disk. */
-export class Journal implements AsyncDisposable {
+/** A snapshot's journal: `append` returns once the line is on disk. */
+export class Journal {
   readonly path: string;
-  readonly #file: FileHandle;
   readonly #clock: Clock;
 
-  private constructor(options: { path: string; file: FileHandle; clock: Clock }) {
-    this.path = options.path;
-    this.#file = options.file;
-    this.#clock = options.clock;
+  private constructor(path: string, clock: Clock) {
+    this.path = path;
+    this.#clock = clock;
   }
 
   /** Creates `<directory>/<uid>.jsonl` (directory 0700, file 0600); fails if this snapshot has a journal already. */
@@ -52,13 +50,9 @@ export class Journal implements AsyncDisposable {
     const path = journalPath(directory, uid);
     try {
       await mkdir(directory, { recursive: true, mode: 0o700 });
-      const file = await open(
-        path,
-        constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_APPEND,
-        0o600,
-      );
+      await using _created = await open(path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600);
       await syncDirectory(directory);
-      return new Journal({ path, file, clock });
+      return new Journal(path, clock);
     } catch (error) {
       throw fileFailure(error, `cannot create the journal ${path}`);
     }
@@ -69,7 +63,7 @@ export class Journal implements AsyncDisposable {
     const { path, clock } = options;
     const text = await readFile(path, "utf8");
     await truncate(path, Buffer.byteLength(text.slice(0, text.lastIndexOf("\n") + 1)));
-    return new Journal({ path, file: await open(path, constants.O_WRONLY | constants.O_APPEND), clock });
+    return new Journal(path, clock);
   }
 
   async append(event: JournalEvent, step?: string, data?: unknown): Promise<void> {
@@ -80,22 +74,24 @@ export class Journal implements AsyncDisposable {
       ...(data !== undefined && { data }),
     };
     try {
-      await this.#file.appendFile(`${JSON.stringify(entry)}\n`);
-      await this.#file.datasync();
+      await using file = await open(this.path, constants.O_WRONLY | constants.O_APPEND);
+      await file.appendFile(`${JSON.stringify(entry)}\n`);
+      await file.datasync();
     } catch (error) {
       throw fileFailure(error, `cannot write the journal ${this.path}`);
     }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#file.close();
   }
 }
 
 /** Removes a snapshot's journal: it has ended, its outcome is known, and nothing is left to do. Safe to repeat. */
 export async function closeJournal(options: { directory: string; uid: string }): Promise<void> {
-  await rm(journalPath(options.directory, options.uid), { force: true });
-  await syncDirectory(options.directory);
+  try {
+    await rm(journalPath(options.directory, options.uid), { force: true });
+    await syncDirectory(options.directory);
+  } catch (error) {
+    // No directory, no journal: the snapshot was refused before it began.
+    if (errorCode(error) !== "ENOENT") throw fileFailure(error, "cannot remove the journal");
+  }
 }
 
 /** The uids of the snapshots that have a journal in the directory. */
@@ -126,10 +122,6 @@ export async function readJournal(path: string): Promise<JournalEntry[]> {
 
 /** Makes a name in the directory durable. */
 export async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+  await using handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  await handle.sync();
 }

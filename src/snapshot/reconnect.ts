@@ -24,11 +24,12 @@ export async function reconnect(context: SnapshotContext, signal?: AbortSignal):
       const guest = await context.openGuest(signal);
       try {
         await requireSameGuest(context, guest);
-        return await context.replaceGuest(guest);
       } catch (error) {
         await guest[Symbol.asyncDispose]();
         throw error;
       }
+      await context.replaceGuest(guest);
+      return await context.standstill.afterGap();
     } catch (error) {
       signal?.throwIfAborted();
       const failure = Failure.from(error, "MonitorUnavailable");

@@ -33,7 +33,7 @@ export async function recoverSnapshot(uid: string, options: RunOptions): Promise
     purpose: `${job.namespace}/${job.name}`,
     journal: path,
   });
-  await using journal = await Journal.reopen({ path, clock: options.clock });
+  const journal = await Journal.reopen({ path, clock: options.clock });
   const { boot = systemBoot } = options;
   const openGuest = guestOpener(job, options);
   const context = new SnapshotContext({ ...options, job, openGuest, boot, journal, recovered: true });

@@ -11,7 +11,7 @@
 
 import { Guest } from "../qemu/guest.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { Failure, isFailureReason } from "../runtime/failure.ts";
+import { Failure, userReason } from "../runtime/failure.ts";
 import type { Logger } from "../runtime/log.ts";
 import { carryOut, fail, type OnLeave } from "./carry-out.ts";
 import { SnapshotContext } from "./context.ts";
@@ -59,7 +59,7 @@ export async function runSnapshot(job: SnapshotJob, options: RunOptions): Promis
     const { lockDirectory, journalDirectory } = options;
     const path = journalPath(journalDirectory, job.uid);
     await using _lock = await lockDomain({ directory: lockDirectory, uuid, purpose, journal: path });
-    await using journal = await Journal.create({ directory: journalDirectory, uid: job.uid, clock });
+    const journal = await Journal.create({ directory: journalDirectory, uid: job.uid, clock });
     const context = new SnapshotContext({ ...options, job, guest, openGuest, boot, journal });
     // A session that has to be made anew is ours as well.
     sessions.defer(async () => await context.closeReplaced());
@@ -90,7 +90,7 @@ export function guestOpener(
 }
 
 function refusedReport(options: RunOptions, failure: Failure): SnapshotReport {
-  const reason = isFailureReason(failure.reason) ? failure.reason : "MonitorUnavailable";
+  const reason = userReason(failure);
   const report: SnapshotReport = { phase: "Failed", error: { reason, message: failure.message, step: "connect" } };
   options.onReport(report);
   return report;

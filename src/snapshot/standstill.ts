@@ -9,6 +9,7 @@ export class Standstill {
   #unsubscribe: () => void = () => undefined;
   #listener: () => void = () => undefined;
   #brokenAt: number | undefined;
+  #watching = false;
 
   constructor(context: SnapshotContext) {
     this.#context = context;
@@ -21,12 +22,36 @@ export class Standstill {
 
   /** Watches for RESUME on the present session; safe to repeat, and needed again after a reconnect. */
   begin(): void {
+    this.#watching = true;
     this.#unsubscribe();
     this.#unsubscribe = this.#context.guest.connection.on("RESUME", (event) => this.#broken(event.at));
   }
 
+  /**
+   * For a capture in which QEMU itself stops the guest: watches from the last STOP before the migration has completed. A
+   * stop and a resume by others while memory is still being copied spoil nothing. Returns what ends the listening.
+   */
+  beginAtStop(): () => void {
+    const { connection } = this.#context.guest;
+    let completed = false;
+    const listening = [
+      connection.on("MIGRATION", ({ data }) => {
+        completed ||= data["status"] === "completed";
+      }),
+      connection.on("STOP", () => {
+        if (completed) return;
+        this.#brokenAt = undefined;
+        this.begin();
+      }),
+    ];
+    return () => {
+      for (const end of listening) end();
+    };
+  }
+
   /** Our own `cont` comes next. */
   end(): void {
+    this.#watching = false;
     this.#unsubscribe();
     this.#unsubscribe = () => undefined;
   }
@@ -41,6 +66,15 @@ export class Standstill {
     const { guest, clock } = this.#context;
     const runs = (await guest.runState()) === "running";
     if (runs || (counters !== undefined && ioMoved(counters, await ioCounters(guest)))) this.#broken(clock.now());
+  }
+
+  /** After a gap in what we saw: without counters from before it, nobody can tell whether the guest ran in it. */
+  async afterGap(): Promise<void> {
+    if (!this.#watching) return;
+    this.begin();
+    const counters = this.#context.holdBegan?.counters;
+    if (counters === undefined) this.#context.ranSinceSwitch = true;
+    await this.look(counters);
   }
 
   /** Throws Failure HoldLost if somebody else let the guest run. */

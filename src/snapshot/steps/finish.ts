@@ -3,7 +3,7 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { removeMark } from "../../qemu/guest-mark.ts";
-import { Failure } from "../../runtime/failure.ts";
+import { Failure, userReason } from "../../runtime/failure.ts";
 import type { SnapshotContext } from "../context.ts";
 import { fileFailure } from "../file-failure.ts";
 import { removeManifest, writeManifest } from "../manifest.ts";
@@ -54,19 +54,29 @@ async function completeMemory(context: SnapshotContext): Promise<void> {
 
 /** QEMU as it was. One that has gone by now took its settings with it, and took nothing from the snapshot. */
 async function leaveGuest(context: SnapshotContext): Promise<void> {
-  try {
-    await overNewLink(context, async () => {
-      if (context.hasMemory) await restoreSettings(context);
+  const chores = [
+    ...(context.hasMemory ? [async () => await restoreSettings(context)] : []),
+    async () => {
       context.isMarked = false;
       await removeMark(context.guest, context.mark);
-    });
-  } catch (error) {
-    const failure = Failure.from(error);
-    context.log.error({ err: failure }, "QEMU's settings were not put back");
+    },
+  ];
+  for (const chore of chores) {
+    // Twice: a command that fails once in a snapshot that is whole already deserves a second try.
+    const failure = (await failureOf(context, chore)) && (await failureOf(context, chore));
+    if (failure === undefined) continue;
+    context.log.error({ err: failure }, "QEMU was not left as it was");
     if (failure.reason === "GuestLost") return;
     context.verdict ??= new Failure(
-      "InternalError",
-      `memory, overlays and manifest are whole and kept, but QEMU's migration settings were not put back: ${failure.message}`,
+      userReason(failure),
+      `memory, overlays and manifest are whole and kept, but QEMU was not left as it was: ${failure.message}`,
     );
   }
+}
+
+async function failureOf(context: SnapshotContext, chore: () => Promise<void>): Promise<Failure | undefined> {
+  return await overNewLink(context, chore).then(
+    () => undefined,
+    (error: unknown) => Failure.from(error),
+  );
 }

@@ -14,9 +14,8 @@ export const resume: Step = {
     try {
       await overNewLink(context, async () => {
         if (!context.prepared.ranBefore) return await settlePaused(context);
-        if (context.standstill.brokenAt !== undefined) return; // somebody else resumed it
         context.ranSinceSwitch = true;
-        // Harmless if another process of ours, or a session that broke, has sent it already.
+        // Harmless if somebody else, another process of ours, or a session that broke has sent it already.
         const { at } = await context.guest.cont();
         context.stamp("resumedAt", at);
       });

@@ -22,6 +22,9 @@ export const saveMemory: Step = {
     if (memoryWriter === undefined) throw new Failure("InternalError", "no memory writer was chosen");
     const migration = new Migration({ guest, clock });
     const unsubscribe = guest.connection.on("STOP", (event) => context.stamp("pausedAt", event.at));
+    const endListening = job.plan.capture === "live" ? context.standstill.beginAtStop() : undefined;
+    // A guest that was paused before has no pause of ours to begin with.
+    if (job.plan.capture !== "live") context.standstill.begin();
     const path = context.files.hidden(memoryFile(context));
     try {
       await migration.start(memoryWriter.uri(path), signal);
@@ -32,7 +35,6 @@ export const saveMemory: Step = {
           `QEMU could not save the memory to ${path}: ${state.error ?? state.status}`,
         );
       }
-      if (job.plan.capture === "live") context.standstill.begin();
       await requireStopped(context);
       const { size } = await stat(path);
       // With a child process QEMU reports success even if the reader lost data.
@@ -49,6 +51,7 @@ export const saveMemory: Step = {
       throw Failure.from(error, "MemorySaveFailed");
     } finally {
       unsubscribe();
+      endListening?.();
     }
   },
   /** On storage that hangs QEMU's writer may never end; the guest does not wait for it. */
@@ -131,10 +134,10 @@ class BoundedSave {
   }
 }
 
-/** The transaction must never meet a running guest. */
+/** The transaction must never meet a guest that ran since. */
 async function requireStopped(context: SnapshotContext): Promise<void> {
-  context.standstill.require();
   const state = await context.guest.runState();
+  context.standstill.require();
   if (state === "running")
     throw new Failure("MemorySaveFailed", "the guest runs although its memory was saved; somebody else resumed it");
 }

@@ -30,15 +30,18 @@ export const switchDisks: Step = {
       signal.throwIfAborted();
       throw Failure.from(error, "DiskSwitchFailed");
     }
+    context.standstill.require();
     context.stamp("disksSwitchedAt");
     context.update({});
   },
   /** In place while the guest stands still: milliseconds. What cannot be, or fails, is left to the commit. */
   async undo(context, signal) {
     if ((await context.guest.runState()) === "running") context.ranSinceSwitch = true;
-    if (context.ranSinceSwitch) return;
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(switchBackMilliseconds)]);
+    const ran = new AbortController();
+    context.standstill.onBroken(() => ran.abort(new Failure("HoldLost", "somebody else resumed the guest")));
+    const bounded = AbortSignal.any([signal, ran.signal, AbortSignal.timeout(switchBackMilliseconds)]);
     for (const overlay of await switched(context)) {
+      if (context.ranSinceSwitch) return;
       if (!canSwitchBack(overlay.disk)) continue;
       try {
         await switchBack(context.guest, overlay, bounded);

@@ -1,0 +1,88 @@
+// A clock that jumps to the next sleeper as soon as nothing else is left to do: hours pass in milliseconds, in order.
+
+import type { Clock } from "../../src/runtime/clock.ts";
+
+interface Sleeper {
+  readonly at: number;
+  readonly wake: () => void;
+}
+
+/** Work in the kernel or in a child process: time stands still until it is done. */
+const outside: ReadonlySet<string> = new Set(["FSReqPromise", "FSReqCallback", "ProcessWrap", "PipeWrap"]);
+const quietTurns = 3;
+
+export class AutoClock implements Clock {
+  #monotonic = 0;
+  #jump = 0;
+  readonly #sleepers = new Set<Sleeper>();
+  readonly #resting: ReadonlyMap<string, number>;
+  #driving = false;
+
+  constructor() {
+    this.#resting = countOutside();
+  }
+
+  now(): number {
+    return Date.UTC(2026, 0, 1) + this.#monotonic + this.#jump;
+  }
+
+  monotonic(): number {
+    return this.#monotonic;
+  }
+
+  /** Moves the wall clock, as an administrator or NTP would. */
+  jump(milliseconds: number): void {
+    this.#jump += milliseconds;
+  }
+
+  sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const onAbort = () => {
+        this.#sleepers.delete(sleeper);
+        reject(signal?.reason);
+      };
+      const sleeper: Sleeper = {
+        at: this.#monotonic + Math.max(0, milliseconds),
+        wake: () => {
+          signal?.removeEventListener("abort", onAbort);
+          resolve();
+        },
+      };
+      this.#sleepers.add(sleeper);
+      signal?.addEventListener("abort", onAbort, { once: true });
+      void this.#drive();
+    });
+  }
+
+  async #drive(): Promise<void> {
+    if (this.#driving) return;
+    this.#driving = true;
+    while (this.#sleepers.size > 0) {
+      for (let quiet = 0; quiet < quietTurns; quiet += 1) {
+        await new Promise((resolve) => setImmediate(resolve));
+        if (this.#busy()) quiet = -1;
+      }
+      let next: Sleeper | undefined;
+      for (const sleeper of this.#sleepers) if (next === undefined || sleeper.at < next.at) next = sleeper;
+      if (next === undefined) break;
+      this.#sleepers.delete(next);
+      this.#monotonic = Math.max(this.#monotonic, next.at);
+      next.wake();
+    }
+    this.#driving = false;
+  }
+
+  #busy(): boolean {
+    for (const [kind, count] of countOutside()) if (count > (this.#resting.get(kind) ?? 0)) return true;
+    return false;
+  }
+}
+
+function countOutside(): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const kind of process.getActiveResourcesInfo()) {
+    if (outside.has(kind)) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  return counts;
+}
