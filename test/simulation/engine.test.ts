@@ -46,7 +46,12 @@ describe("the engine on a simulated guest", () => {
   });
 
   test("is judged by checks that notice a lost write", async () => {
-    const { broken } = await play({ ...calm, ranBefore: false, lives: [[{ at: 10, kind: "loseWrites" }]] });
+    const { broken } = await play({
+      ...calm,
+      memory: false,
+      ranBefore: false,
+      lives: [[{ at: 10, kind: "loseWrites" }]],
+    });
     expect(broken).toContainEqual(expect.stringMatching(/reads \S+ where the guest wrote/));
   });
 
