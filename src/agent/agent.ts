@@ -15,6 +15,8 @@ import { ContentReconciler } from "./content-reconciler.ts";
 import { EngineContentWorker } from "./content-worker.ts";
 import { discover } from "./discovery.ts";
 import { DomainPublisher } from "./domain-publisher.ts";
+import { interruptedContents } from "./interrupted-contents.ts";
+import { releaseLeftBehind } from "./left-behind.ts";
 import { claimStateDirectory } from "./state-directory.ts";
 
 export interface AgentOptions {
@@ -27,11 +29,11 @@ export interface AgentOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
-  /** Asks the agent to leave; it ends what it holds first. */
+  /** Asks the agent to leave; it leaves holds to its successor (releaseOnShutdown: ends them first). */
   readonly signal: AbortSignal;
 }
 
-/** Long enough to resume a guest, take overlays back and write the last status. */
+/** Long enough to hand holds over, or to take back what was not held yet, and to write the last status. */
 const leaveMilliseconds = 25_000;
 
 /** Runs until the signal aborts and everything is in order. Throws if another agent has the state directory. */
@@ -93,9 +95,19 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     store: contents,
     journalDirectory: state.journalDirectory,
     lockDirectory: options.lockDirectory,
+    leaving: signal,
+    onLeave: configuration.releaseOnShutdown ? "Abort" : "KeepHold",
   });
   const reconciler = new ContentReconciler({ store: contents, domain: (key) => publishers.get(key), worker, log });
-  reconciler.start();
+  reconciler.start(await interruptedContents(state.journalDirectory));
+  running.push(
+    releaseLeftBehind({
+      ...runtime,
+      lockDirectory: options.lockDirectory,
+      ownDirectory: state.journalDirectory,
+      domains: () => [...publishers.values()],
+    }),
+  );
   log.info({ node: nodeName, domains: publishers.size, stateDirectory: state.path }, "agent started");
 
   await aborted(signal);

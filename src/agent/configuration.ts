@@ -75,6 +75,7 @@ const configurationFile = z
     systemNamespace: objectName("Namespace of the operator; holds the agents' Leases.").optional(),
     stateDirectory: absolutePath.default("/var/lib/domain-snapshot"),
     maximumHoldSeconds: z.int().min(1).max(604800).default(86400),
+    releaseOnShutdown: z.boolean().default(false),
     domains: z.array(listedDomain).default([]),
     discover: z.array(discovery).default([]),
   })

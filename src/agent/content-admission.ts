@@ -11,18 +11,15 @@ export type Admission =
   | { readonly verdict: "Refuse"; readonly reason: FailureReason; readonly message: string }
   /** The guest is taken by another snapshot; asked again when that ends. */
   | { readonly verdict: "Wait" }
-  /** An agent before us began it: never start it twice. */
-  | { readonly verdict: "Recover" }
   | { readonly verdict: "Start" };
 
-/** Decides. The order of the questions matters: an old journal beats everything but a known end. */
+/** Decides. What an agent before us began is not asked about: its journal was taken up already. */
 export function admit(
   content: DomainSnapshotContent,
-  known: { readonly hasJournal: boolean; readonly hasDomain: boolean; readonly domainIsTaken: boolean },
+  known: { readonly hasDomain: boolean; readonly domainIsTaken: boolean },
 ): Admission {
   const { spec, status, metadata } = content;
   if (isTerminal(status)) return { verdict: "Ignore" };
-  if (known.hasJournal) return { verdict: "Recover" };
   if (status?.phase !== undefined && status.phase !== "Pending") {
     return refuse(
       "AgentLost",

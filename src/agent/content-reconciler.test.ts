@@ -46,7 +46,7 @@ function content(
   };
 }
 
-function reconciling(options: { journals?: string[] } = {}) {
+function reconciling(options: { interrupted?: string[] } = {}) {
   const store = new Store<DomainSnapshotContent>();
   const calls: string[] = [];
   const controls = new Map<string, ContentControl>();
@@ -61,12 +61,16 @@ function reconciling(options: { journals?: string[] } = {}) {
         return new Promise((resolve) => ends.set(metadata.name, resolve));
       },
       refuse: async ({ metadata }, { reason }) => void calls.push(`refuse ${metadata.name} ${reason}`),
-      recover: async ({ metadata }) => void calls.push(`recover ${metadata.name}`),
-      hasJournal: (uid) => options.journals?.includes(uid) ?? false,
+      recover: ({ uid }, domain, control) => {
+        calls.push(`recover ${uid} on ${domain}`);
+        controls.set(uid, control);
+        return new Promise((resolve) => ends.set(uid, resolve));
+      },
     },
     log: silentLog,
   });
-  reconciler.start();
+  const hold = { timeoutSeconds: 600, onTimeout: "Resume" } as const;
+  reconciler.start((options.interrupted ?? []).map((uid) => ({ uid, domainKey: "shop/db", hold })));
   const end = async (name: string) => {
     ends.get(name)?.();
     await settle();
@@ -135,18 +139,28 @@ describe("the Contents of a node", () => {
     ["one released before it began", content("a", { spec: { desired: "Released" } }), ["refuse a Replayed"]],
     ["one of a guest that is not here", content("a", { domain: "other" }), ["refuse a DomainNotFound"]],
     ["one whose journal is lost", content("a", { status: { phase: "ManualStoragePending" } }), ["refuse a AgentLost"]],
-    ["one with a journal", content("j"), ["recover j"]],
   ])("%s", (_what, object, expected) => {
-    const { store, calls } = reconciling({ journals: ["uid-j"] });
+    const { store, calls } = reconciling();
     store.applyChange(object);
     expect(calls).toEqual(expected);
   });
 
-  test("an agent that stops ends what it holds, and takes nothing new", async () => {
+  test("what an agent before us began is taken up before the API server answers, and follows the Content from then on", async () => {
+    const { store, calls, controls, end } = reconciling({ interrupted: ["uid-a", "uid-gone"] });
+    expect(calls).toEqual(["recover uid-a on shop/db", "recover uid-gone on shop/db"]);
+    store.replace([content("a", { spec: { desired: "Released" } })], "1");
+    await settle();
+    expect(controls.get("uid-a")?.desired()).toBe("Released");
+    expect(controls.get("uid-gone")?.desired()).toBe("Aborted");
+    await end("uid-a");
+    expect(calls).toHaveLength(2);
+  });
+
+  test("an agent that stops takes nothing new and waits for what runs", async () => {
     const { store, calls, controls, reconciler, end } = reconciling();
     store.applyChange(content("a"));
     const stopped = reconciler.stop();
-    expect(controls.get("a")?.desired()).toBe("Aborted");
+    expect(controls.get("a")?.desired()).toBe("Held");
     store.applyChange(content("w", { domain: "web" }));
     await end("a");
     await stopped;

@@ -1,6 +1,6 @@
 // Watches the Contents of this node: starts each once, one a guest, and feeds changes to those under way at once.
 
-import type { DomainSnapshotContent } from "../api/v1alpha1/domain-snapshot-content.ts";
+import type { ContentSpec, DomainSnapshotContent } from "../api/v1alpha1/domain-snapshot-content.ts";
 import type { Store, StoreChange } from "../kube/store.ts";
 import type { Logger } from "../runtime/log.ts";
 import { type Admission, admit } from "./content-admission.ts";
@@ -11,8 +11,15 @@ export interface ContentWorker<D> {
   start(content: DomainSnapshotContent, domain: D, control: ContentControl): Promise<void>;
   refuse(content: DomainSnapshotContent, admission: Extract<Admission, { verdict: "Refuse" }>): Promise<void>;
   /** An agent before us began this one, and its journal is here. */
-  recover(content: DomainSnapshotContent, domain: D | undefined, control: ContentControl): Promise<void>;
-  hasJournal(uid: string): boolean;
+  recover(interrupted: InterruptedContent, domain: D | undefined, control: ContentControl): Promise<void>;
+}
+
+/** What a journal says of a Content, with no API server to ask. */
+export interface InterruptedContent {
+  readonly uid: string;
+  /** "namespace/name"; empty if the journal cannot be read. */
+  readonly domainKey: string;
+  readonly hold: ContentSpec["hold"];
 }
 
 interface Run {
@@ -44,19 +51,28 @@ export class ContentReconciler<D> {
     this.#log = options.log;
   }
 
-  /** Begins; everything that the store holds already is considered now. */
-  start(): void {
+  /**
+   * Begins. What an agent before us began is taken up at once, since a held guest and its deadline cannot wait for an API
+   * server; then everything that the store holds is considered.
+   */
+  start(interrupted: readonly InterruptedContent[]): void {
+    for (const one of interrupted) {
+      const control = new ContentControl({ desired: "Held", hold: one.hold });
+      this.#track(one.uid, one.domainKey, control, () =>
+        this.#worker.recover(one, this.#domain(one.domainKey), control),
+      );
+    }
     this.#unsubscribe = this.#store.subscribe((change) => this.#changed(change));
+    void this.#store.synced.then(() => {
+      const present = new Set(this.#store.list().map(({ metadata }) => metadata.uid));
+      for (const { uid } of interrupted) if (!present.has(uid)) this.#runs.get(uid)?.control.abort();
+    });
   }
 
-  /**
-   * Takes nothing new, ends what runs and waits for it: until an agent can take up a hold that another began, a guest must
-   * not be left paused by one that goes.
-   */
+  /** Takes nothing new, and waits for what runs: the worker was told to leave, and decides what becomes of a hold. */
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#unsubscribe();
-    for (const run of this.#runs.values()) run.control.abort();
     await Promise.all([...this.#runs.values()].map((run) => run.ended));
   }
 
@@ -84,7 +100,6 @@ export class ContentReconciler<D> {
     const domainKey = `${content.spec.domain.namespace}/${content.spec.domain.name}`;
     const domain = this.#domain(domainKey);
     const admission = admit(content, {
-      hasJournal: this.#worker.hasJournal(uid),
       hasDomain: domain !== undefined,
       domainIsTaken: [...this.#runs.values()].some((run) => run.domainKey === domainKey),
     });
@@ -95,12 +110,6 @@ export class ContentReconciler<D> {
       case "Refuse":
         this.#track(uid, "", new ContentControl(content.spec), () => this.#worker.refuse(content, admission));
         return;
-      case "Recover": {
-        const control = new ContentControl(content.spec);
-        if (content.metadata.deletionTimestamp !== undefined) control.abort();
-        this.#track(uid, domainKey, control, () => this.#worker.recover(content, domain, control));
-        return;
-      }
       case "Start": {
         if (domain === undefined) return;
         const control = new ContentControl(content.spec);

@@ -1,6 +1,5 @@
 // Carries one Content out with the engine and writes its status; knows files and the API, decides nothing.
 
-import { existsSync } from "node:fs";
 import type { ContentStatus, DomainSnapshotContent } from "../api/v1alpha1/domain-snapshot-content.ts";
 import { isApiError } from "../kube/api-error.ts";
 import type { ResourceClient } from "../kube/resource-client.ts";
@@ -8,11 +7,13 @@ import type { Store } from "../kube/store.ts";
 import { type Clock, microTime } from "../runtime/clock.ts";
 import { Failure, userReason } from "../runtime/failure.ts";
 import type { Logger } from "../runtime/log.ts";
+import type { OnLeave } from "../snapshot/carry-out.ts";
 import { settleJournal } from "../snapshot/interrupted.ts";
-import { runSnapshot, type SnapshotJob } from "../snapshot/run.ts";
+import { recoverSnapshot } from "../snapshot/recover.ts";
+import { type RunOptions, runSnapshot, type SnapshotJob } from "../snapshot/run.ts";
 import type { ContentControl } from "./content-control.ts";
-import type { ContentWorker } from "./content-reconciler.ts";
-import { contentUrgency, refusedStatus } from "./content-status.ts";
+import type { ContentWorker, InterruptedContent } from "./content-reconciler.ts";
+import { contentUrgency, isTerminal, refusedStatus } from "./content-status.ts";
 import type { DomainPublisher } from "./domain-publisher.ts";
 import { fieldManager } from "./domain-writer.ts";
 import { StatusReporter } from "./status-reporter.ts";
@@ -26,9 +27,17 @@ export interface EngineContentWorkerOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
-  /** Ends status writing: the process is leaving and cannot wait any longer. */
+  /** The process was asked to leave. */
+  readonly leaving: AbortSignal;
+  /** What becomes of a hold then. */
+  readonly onLeave: OnLeave;
+  /** Ends status writing: the process cannot wait any longer. */
   readonly signal: AbortSignal;
 }
+
+/** A namesake is another object: nothing is written to it. */
+const replaced = new Failure("DomainNotFound", "the Content is gone");
+const busyMilliseconds = 1000;
 
 export class EngineContentWorker implements ContentWorker<DomainPublisher> {
   readonly #options: EngineContentWorkerOptions;
@@ -38,55 +47,12 @@ export class EngineContentWorker implements ContentWorker<DomainPublisher> {
   }
 
   async start(content: DomainSnapshotContent, domain: DomainPublisher, control: ContentControl): Promise<void> {
+    const uid = uidOf(content);
     const log = this.#options.log.child({ content: content.metadata.name });
-    const reporter = this.#reporter(content, log);
     log.info({ domain: `${content.spec.domain.namespace}/${content.spec.domain.name}` }, "snapshot begins");
-    let moved = "";
-    const onReport = (report: ContentStatus) => {
-      domain.snapshotReported(report);
-      reporter.report(report);
-      const images = switchedImages(report, domain.nodeDomain.snapshotDirectory);
-      const key = JSON.stringify([...images]);
-      if (key === moved || images.size === 0) return;
-      moved = key;
-      domain.imagesMoved(images);
-    };
-    const report = await this.#run(content, { domain, control, onReport, log });
-    onReport(report);
-    log.info({ phase: report.phase, pause: report.pause, error: report.error }, "snapshot ended");
-    await reporter.settled();
-    await settleJournal({ directory: this.#options.journalDirectory, uid: snapshotJob(content, domain).uid });
-  }
-
-  /** The guest is given back as soon as the engine is done with it, whoever still waits for the status. */
-  async #run(
-    content: DomainSnapshotContent,
-    context: {
-      domain: DomainPublisher;
-      control: ContentControl;
-      onReport: (report: ContentStatus) => void;
-      log: Logger;
-    },
-  ): Promise<ContentStatus> {
-    const { domain, control, onReport, log } = context;
-    const { journalDirectory, lockDirectory, clock, signal } = this.#options;
-    using lent = await domain.lend(content.metadata.name);
-    try {
-      return await runSnapshot(snapshotJob(content, domain), {
-        ...(lent.guest !== undefined && { guest: lent.guest }),
-        control,
-        journalDirectory,
-        lockDirectory,
-        onReport,
-        clock,
-        log,
-        signal,
-      });
-    } catch (error) {
-      const failure = Failure.from(error);
-      log.error({ err: error }, "the engine threw");
-      return refusedStatus(userReason(failure), failure.message, microTime(clock.now()));
-    }
+    await this.#carryOut(uid, { domain, control, log }, async (options) => {
+      return await runSnapshot(snapshotJob(content, domain), options);
+    });
   }
 
   async refuse(
@@ -95,7 +61,7 @@ export class EngineContentWorker implements ContentWorker<DomainPublisher> {
   ): Promise<void> {
     const log = this.#options.log.child({ content: content.metadata.name });
     log.warn({ reason: refusal.reason, detail: refusal.message }, "content refused");
-    const reporter = this.#reporter(content, log);
+    const reporter = this.#reporter(uidOf(content), log);
     reporter.report({
       ...content.status,
       ...refusedStatus(refusal.reason, refusal.message, microTime(this.#options.clock.now())),
@@ -103,36 +69,99 @@ export class EngineContentWorker implements ContentWorker<DomainPublisher> {
     await reporter.settled();
   }
 
-  /**
-   * The seam for taking a snapshot up where another agent left it, by its journal. Until the engine can, it ends as
-   * AgentLost and is never started a second time; its journal and its files stay for a person to look at.
-   */
-  async recover(content: DomainSnapshotContent): Promise<void> {
-    await this.refuse(content, {
-      reason: "AgentLost",
-      message: `the agent was restarted during this snapshot; look whether the guest runs, and at the journal of ${content.metadata.uid} on ${content.spec.nodeName}`,
+  /** Takes the snapshot up by its journal; while `kubectl-dsnap local` works on the same guest, waits for it. */
+  async recover(
+    { uid }: InterruptedContent,
+    domain: DomainPublisher | undefined,
+    control: ContentControl,
+  ): Promise<void> {
+    const log = this.#options.log.child({ uid });
+    log.info("a snapshot that an agent before this one began is taken up");
+    await this.#carryOut(uid, { domain, control, log }, async (options) => {
+      const report = await this.#whenFree(() => recoverSnapshot(uid, options));
+      const message = "the agent was ended before it touched anything; create the snapshot again";
+      return report ?? refusedStatus("AgentLost", message, microTime(this.#options.clock.now()));
     });
   }
 
-  hasJournal(uid: string): boolean {
-    return existsSync(`${this.#options.journalDirectory}/${uid}.jsonl`);
+  /** From the first report to the journal's end. What is handed over to the next agent keeps journal and status. */
+  async #carryOut(
+    uid: string,
+    context: { domain: DomainPublisher | undefined; control: ContentControl; log: Logger },
+    work: (options: RunOptions) => Promise<ContentStatus>,
+  ): Promise<void> {
+    const { domain, control, log } = context;
+    const { journalDirectory, lockDirectory, clock, leaving, onLeave } = this.#options;
+    const reporter = this.#reporter(uid, log);
+    const onReport = (report: ContentStatus) => {
+      reporter.report(report);
+      domain?.snapshotReported(report);
+      domain?.imagesMoved(switchedImages(report, domain.nodeDomain.snapshotDirectory));
+    };
+    const options = { control, journalDirectory, lockDirectory, onReport, clock, log, signal: leaving, onLeave };
+    const report = await this.#lending(uid, { domain, options, work });
+    if (report === undefined) return;
+    onReport(report);
+    const { phase, pause, error } = report;
+    log.info({ phase, pause, error }, isTerminal(report) ? "snapshot ended" : "the hold is left to the next agent");
+    await reporter.settled();
+    if (isTerminal(report)) await settleJournal({ directory: journalDirectory, uid });
   }
 
-  #reporter(content: DomainSnapshotContent, log: Logger): StatusReporter<ContentStatus> {
+  /** The guest is given back as soon as the engine is done with it, whoever still waits for the status. */
+  async #lending(
+    uid: string,
+    context: {
+      domain: DomainPublisher | undefined;
+      options: RunOptions;
+      work: (options: RunOptions) => Promise<ContentStatus>;
+    },
+  ): Promise<ContentStatus | undefined> {
+    const { domain, options, work } = context;
+    const name = this.#content(uid)?.metadata.name ?? uid;
+    using lent = await domain?.lend(name);
+    try {
+      return await work({ ...options, ...(lent?.guest !== undefined && { guest: lent.guest }) });
+    } catch (error) {
+      // Asked to leave before the journal was taken up: the next agent does.
+      if (this.#options.leaving.aborted) return undefined;
+      const failure = Failure.from(error);
+      options.log.error({ err: error }, "the engine threw");
+      return refusedStatus(userReason(failure), failure.message, microTime(this.#options.clock.now()));
+    }
+  }
+
+  async #whenFree<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (Failure.from(error).reason !== "DomainBusy") throw error;
+        await this.#options.clock.sleep(busyMilliseconds, this.#options.leaving);
+      }
+    }
+  }
+
+  #content(uid: string): DomainSnapshotContent | undefined {
+    return this.#options.store.list().find((content) => uidOf(content) === uid);
+  }
+
+  #reporter(uid: string, log: Logger): StatusReporter<ContentStatus> {
     const { client, store, clock, random, signal } = this.#options;
-    const { name, uid } = content.metadata;
-    const current = () => store.get(name);
     return new StatusReporter<ContentStatus>({
       write: async (status, writeSignal) => {
-        const observedGeneration = current()?.metadata.generation ?? content.metadata.generation;
-        const whole = { ...status, ...(observedGeneration !== undefined && { observedGeneration }) };
+        const content = this.#content(uid);
+        if (content === undefined) {
+          if (store.isSynced) throw replaced;
+          throw new Failure("AgentLost", "the Contents are not listed yet", { retryable: true });
+        }
+        const { name, generation } = content.metadata;
+        const whole = { ...status, ...(generation !== undefined && { observedGeneration: generation }) };
         const options = { fieldManager, force: true, signal: writeSignal };
-        store.put(await client.applyStatus({ metadata: { name, uid }, status: whole }, options));
+        store.put(await client.applyStatus({ metadata: { name }, status: whole }, options));
       },
       urgency: contentUrgency,
-      // A uid in an apply makes a namesake a Conflict.
-      isFinal: (error) =>
-        isApiError(error, "NotFound") || (isApiError(error, "Conflict") && current()?.metadata.uid !== uid),
+      isFinal: (error) => error === replaced || isApiError(error, "NotFound"),
       onError: (error) => log.warn({ error: String(error) }, "cannot write the status; trying again"),
       clock,
       random,
@@ -141,10 +170,15 @@ export class EngineContentWorker implements ContentWorker<DomainPublisher> {
   }
 }
 
+/** Identity of a Content; the engine's job and journal bear it. */
+function uidOf(content: DomainSnapshotContent): string {
+  return content.metadata.uid ?? content.spec.snapshotRef.uid;
+}
+
 function snapshotJob(content: DomainSnapshotContent, domain: DomainPublisher): SnapshotJob {
   const { spec } = content;
   return {
-    uid: content.metadata.uid ?? spec.snapshotRef.uid,
+    uid: uidOf(content),
     namespace: spec.snapshotRef.namespace,
     name: spec.snapshotRef.name,
     plan: {

@@ -39,6 +39,7 @@ export class DomainPublisher {
   #activeSnapshot: string | undefined;
   #images: ImageVerdict = { is: "settled" };
   #sawShutdown = false;
+  #recordedImages = "";
   /** The record being written: a look must not judge the one before it. */
   #recording: Promise<void> = Promise.resolve();
 
@@ -59,6 +60,11 @@ export class DomainPublisher {
       clock,
       random,
     });
+  }
+
+  /** UUID of the guest as it was last seen. */
+  get uuid(): string | undefined {
+    return this.#observation?.uuid;
   }
 
   /** What the engine may know of the guest. */
@@ -106,6 +112,9 @@ export class DomainPublisher {
   /** Disks that were moved to new images: remembered until whoever starts the guest uses them. */
   imagesMoved(images: ReadonlyMap<string, string>): void {
     if (images.size === 0 || this.#options.configuration.diskChangeCommand !== undefined) return;
+    const key = JSON.stringify([...images]);
+    if (key === this.#recordedImages) return;
+    this.#recordedImages = key;
     this.#recording = this.#recording
       .then(() => this.#recordImages(images))
       .catch((error: unknown) =>

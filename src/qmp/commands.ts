@@ -82,7 +82,8 @@ const replies = {
   "job-complete": nothing,
   "query-blockstats": z.array(
     z.looseObject({
-      "node-name": z.string().optional(),
+      qdev: z.string().optional(),
+      device: z.string().default(""),
       stats: z.looseObject({ rd_operations: z.number(), wr_operations: z.number(), wr_bytes: z.number() }),
     }),
   ),

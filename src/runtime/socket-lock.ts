@@ -44,6 +44,11 @@ export class SocketLock implements AsyncDisposable {
     return new SocketLock(path, server);
   }
 
+  /** What the holder of the lock says of itself; undefined if nobody holds it. */
+  static async holder(path: string): Promise<string | undefined> {
+    return await answer(path);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.#path, { force: true });
     await new Promise((resolve) => this.#server.close(resolve));

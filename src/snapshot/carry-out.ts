@@ -60,7 +60,8 @@ export async function carryOut(
 
 /** Rolls everything back that was begun and ends the snapshot with the failure. */
 export async function takeBack(context: SnapshotContext, failure: Failure): Promise<void> {
-  const left = context.isPrepared ? await rollback(context) : [];
+  const knownLost = failure.reason === "GuestLost" ? failure : undefined;
+  const left = context.isPrepared ? await rollback(context, knownLost) : [];
   const lost = left.find((problem) => problem.reason === "GuestLost");
   if (left.length === 0) forgetFiles(context);
   // A command that failed because QEMU went says less than that it went.

@@ -18,7 +18,7 @@ export async function lockDomain(options: {
 }): Promise<AsyncDisposable> {
   const { directory, uuid, purpose, journal } = options;
   const lock = await SocketLock.acquire({
-    path: join(directory, `${uuid}.lock`),
+    path: lockPath(directory, uuid),
     purpose,
     busy: (holder) =>
       new Failure("DomainBusy", `another snapshot of this guest is running on this node: ${holder}`, {
@@ -35,4 +35,13 @@ export async function lockDomain(options: {
     "DomainBusy",
     `a snapshot of this guest was interrupted and has to be recovered first: restart the agent, or run kubectl-dsnap local --recover (journal ${other})`,
   );
+}
+
+/** Whether a snapshot of the guest is being taken by a process that lives. */
+export async function isDomainLocked(directory: string, uuid: string): Promise<boolean> {
+  return (await SocketLock.holder(lockPath(directory, uuid))) !== undefined;
+}
+
+function lockPath(directory: string, uuid: string): string {
+  return join(directory, `${uuid}.lock`);
 }

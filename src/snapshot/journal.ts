@@ -20,6 +20,8 @@ export type JournalEvent =
   | "result"
   /** A file of our own making, before its name can be seen. */
   | "file"
+  /** The bound of the hold was changed. */
+  | "bound"
   /** The snapshot has failed; from here on it is rolled back. */
   | "fail"
   | "undo"

@@ -5,6 +5,7 @@ import type { HoldBegan, Prepared } from "./context.ts";
 import type { SnapshotJob, SnapshotReport } from "./job.ts";
 import { type JournalEntry, journalVersion } from "./journal.ts";
 import type { OwnFile } from "./own-files.ts";
+import type { HoldBound } from "./plan.ts";
 
 /** What a journal's first line holds. */
 export interface Beginning {
@@ -33,6 +34,8 @@ export interface Recollection {
   readonly done: ReadonlySet<string>;
   readonly prepared: Prepared | undefined;
   readonly holdBegan: HoldBegan | undefined;
+  /** The hold's bound as it was last known. */
+  readonly bound: HoldBound;
   /** The hold ended, but not well. */
   readonly verdict: Failure | undefined;
   readonly files: readonly OwnFile[];
@@ -66,6 +69,7 @@ export function recollect(entries: readonly JournalEntry[]): Recollection | unde
     done,
     prepared: result<Prepared>("prepare"),
     holdBegan: data<HoldBegan>(of("intent", "hold")),
+    bound: data<HoldBound>(of("bound")) ?? beginning.job.plan.hold,
     verdict: failure(result<FailureNote>("hold")),
     files: entries.filter((entry) => entry.event === "file").flatMap((entry) => data<OwnFile>(entry) ?? []),
     report: data<{ report?: SnapshotReport }>(

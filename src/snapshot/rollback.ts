@@ -15,9 +15,9 @@ const noteMilliseconds = 1000;
 /**
  * Undoes the steps whose intent is in the journal, in reverse; safe to repeat. A failing undo never keeps the guest from
  * running, but forbids every unlink of an overlay after it. Resolves with what could not be taken back; an empty list is
- * a clean rollback.
+ * a clean rollback. `knownLost` says that the guest is gone.
  */
-export async function rollback(context: SnapshotContext): Promise<readonly Failure[]> {
+export async function rollback(context: SnapshotContext, knownLost?: Failure): Promise<readonly Failure[]> {
   const failures: Failure[] = [];
   const attempt = async (what: string, work: () => Promise<void>) => {
     await note(context, "undo", what);
@@ -31,7 +31,8 @@ export async function rollback(context: SnapshotContext): Promise<readonly Failu
       context.log.error({ err: failure, what }, "a rollback step failed");
     }
   };
-  const lost = await unreachable(context);
+  // What answers on the monitor of a lost guest is another one: not a command may reach it.
+  const lost = knownLost ?? (await unreachable(context));
   if (lost !== undefined) {
     context.log.error({ err: lost }, "the guest is lost");
     await attempt("files of a lost guest", async () => await sortFiles(context));

@@ -105,10 +105,11 @@ export class AgentFixture implements AsyncDisposable {
   async startAgent(
     domains: readonly object[],
     stateName = `state-${Math.random().toString(36).slice(2)}`,
+    configuration: object = {},
   ): Promise<ManagedProcess> {
     const stateDirectory = join(this.directory, stateName);
     const config = join(this.directory, `${stateName}.yaml`);
-    await writeFile(config, JSON.stringify({ stateDirectory, domains }));
+    await writeFile(config, JSON.stringify({ stateDirectory, domains, ...configuration }));
     return new ManagedProcess({
       name: "agent",
       logFile: join(this.directory, `${stateName}.log`),

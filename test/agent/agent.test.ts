@@ -302,14 +302,4 @@ describe("the agent's process", () => {
     await first.stop();
     expect(await first.exited).toBe(0);
   });
-
-  test("that is asked to leave during a hold lets the guest run first", { timeout: 90_000 }, async () => {
-    const { guest, agent } = await running("left");
-    const name = await fixture.createContent("left");
-    await fixture.awaitContent(name, "held", ({ status }) => status?.phase === "ManualStoragePending");
-    await agent.stop();
-    expect(await agent.exited).toBe(0);
-    expect((await fixture.ended(name)).status?.error?.reason).toBe("Aborted");
-    await guest.waitForMoreTicks();
-  });
 });

@@ -18,6 +18,7 @@ const scenario: fc.Arbitrary<Scenario> = fc.record({
   drive: fc.boolean(),
   manual: fc.oneof({ weight: 4, arbitrary: fc.constant(true) }, { weight: 1, arbitrary: fc.constant(false) }),
   announce: fc.oneof({ weight: 9, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
+  lent: fc.boolean(),
   decision: fc.record({
     word: fc.constantFrom("Released" as const, "Aborted" as const),
     afterSeconds: fc.constantFrom(0, 0.5, 5, 599, 700),
@@ -26,7 +27,16 @@ const scenario: fc.Arbitrary<Scenario> = fc.record({
 });
 
 const calm: Scenario = {
-  ...{ major: 7, capture: "paused", memory: true, ranBefore: true, drive: false, manual: true, announce: false },
+  ...{
+    major: 7,
+    capture: "paused",
+    memory: true,
+    ranBefore: true,
+    drive: false,
+    manual: true,
+    announce: false,
+    lent: false,
+  },
   decision: { word: "Released", afterSeconds: 5 },
   lives: [[]],
 };

@@ -23,6 +23,8 @@ export interface Scenario {
   readonly drive: boolean;
   readonly manual: boolean;
   readonly announce: boolean;
+  /** Later lives begin with a session that somebody else opened, as the agent does. */
+  readonly lent: boolean;
   /** What is decided so many seconds into the hold; the deadline is at 600 s. */
   readonly decision: { readonly word: "Released" | "Aborted"; readonly afterSeconds: number };
   /** Faults of each life of the program; a last one without faults follows. */
@@ -117,7 +119,9 @@ class Play {
 
   async #recover(options: RunOptions): Promise<SnapshotReport | undefined> {
     if (!(await journaledUids(this.#journals)).includes(uid)) return undefined;
-    return await recoverSnapshot(uid, options);
+    if (!this.#scenario.lent || !this.#guest.alive || options.openGuest === undefined)
+      return await recoverSnapshot(uid, options);
+    return await recoverSnapshot(uid, { ...options, guest: await options.openGuest() });
   }
 
   #options(process: SimulatedProcess): RunOptions {

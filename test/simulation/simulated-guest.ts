@@ -10,6 +10,7 @@ export interface Device {
   /** Set for -drive disks: no switching back in place. */
   readonly driveId: string;
   node: string;
+  operations: number;
 }
 
 interface Node {
@@ -19,7 +20,6 @@ interface Node {
   readonly child?: string;
   backing?: string | undefined;
   readOnly: boolean;
-  operations: number;
 }
 
 interface Job {
@@ -82,16 +82,16 @@ export class SimulatedGuest {
     this.version = { major: options.major, minor: options.major === 7 ? 2 : 0, micro: 0, package: "simulated" };
     for (const { name, path, drive } of options.disks) {
       const node = drive ? `#block-${name}` : `node-${name}`;
-      this.nodes.set(`${node}-f`, { name: `${node}-f`, driver: "file", file: path, readOnly: false, operations: 0 });
+      this.nodes.set(`${node}-f`, { name: `${node}-f`, driver: "file", file: path, readOnly: false });
       this.nodes.set(node, {
         name: node,
         driver: "raw",
         file: path,
         child: `${node}-f`,
         readOnly: false,
-        operations: 0,
       });
-      this.devices.push({ name, qdev: `/machine/peripheral/${name}`, driveId: drive ? `drive-${name}` : "", node });
+      const driveId = drive ? `drive-${name}` : "";
+      this.devices.push({ name, qdev: `/machine/peripheral/${name}`, driveId, node, operations: 0 });
     }
     this.runState = "running";
     this.#run();
@@ -178,8 +178,9 @@ export class SimulatedGuest {
       })),
     "x-debug-query-block-graph": () => this.#graph(),
     "query-blockstats": () =>
-      [...this.nodes.values()].map(({ name, operations }) => ({
-        "node-name": name,
+      this.devices.map(({ driveId, qdev, operations }) => ({
+        device: driveId,
+        qdev,
         stats: { rd_operations: 0, wr_operations: operations, wr_bytes: operations * 512 },
       })),
     "qom-list": ({ path }) =>
@@ -239,7 +240,6 @@ export class SimulatedGuest {
         file: path,
         ...(file !== undefined && { child: file }),
         readOnly: false,
-        operations: 0,
       });
       return {};
     },
@@ -294,10 +294,11 @@ export class SimulatedGuest {
   /** The guest gets to run for a moment. */
   #run(): void {
     this.counter += 1;
-    for (const { name, node } of this.devices) {
+    for (const device of this.devices) {
+      const { name, node } = device;
       const top = this.#node(node);
       if (top.readOnly || this.#inactive) this.damage ??= `${name}: a write met a read-only image (${top.file})`;
-      top.operations += 1;
+      device.operations += 1;
       this.images.set(top.file, this.counter);
     }
   }

@@ -1,10 +1,12 @@
 // Steps three and four: the guest stands still for the storage's owner, until it is released, aborted, late or lost.
 
+import { isDeepStrictEqual } from "node:util";
 import { ioCounters } from "../../qemu/io-counters.ts";
 import { microTime } from "../../runtime/clock.ts";
 import { Failure } from "../../runtime/failure.ts";
 import type { SnapshotContext } from "../context.ts";
 import { holdSeconds } from "../hold-deadline.ts";
+import type { HoldBound } from "../plan.ts";
 import { overNewLink } from "../reconnect.ts";
 import type { Step } from "../step.ts";
 
@@ -30,9 +32,11 @@ class Hold {
   readonly #context: SnapshotContext;
   #wake = Promise.withResolvers<void>();
   #linkLost = false;
+  #bound: HoldBound;
 
   constructor(context: SnapshotContext) {
     this.#context = context;
+    this.#bound = context.control.hold();
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -52,6 +56,7 @@ class Hold {
       if (control.desired() !== "Held") break;
       if (await this.#expired()) return;
       await nap.over(await this.#secondsLeft());
+      await this.#noteBound();
       this.#publishDeadline();
     }
     if (control.desired() === "Aborted") throw new Failure("Aborted", "abort was requested during the hold");
@@ -131,6 +136,17 @@ class Hold {
       "HoldLost",
       "somebody else resumed the guest during the hold; memory and overlays are kept, but copies made since may be of a later instant",
     );
+  }
+
+  /** A changed bound holds for the next process as well, even with no API server to ask. */
+  async #noteBound(): Promise<void> {
+    const { control, journal, log } = this.#context;
+    const bound = control.hold();
+    if (isDeepStrictEqual(bound, this.#bound)) return;
+    this.#bound = bound;
+    await journal
+      .append("bound", undefined, bound)
+      .catch((error: unknown) => log.error({ err: error }, "the hold's new bound is not in the journal"));
   }
 
   /** Reports the deadline when it has moved, or `always`. */
