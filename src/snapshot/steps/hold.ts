@@ -18,6 +18,8 @@ export const hold: Step = {
   applies: (context) => context.hasManualDisks,
   async intend(context) {
     const [uptimeSeconds, counters] = await Promise.all([context.boot.uptimeSeconds(), ioCounters(context.guest)]);
+    // Counters that moved before they were taken would tell the next process nothing.
+    context.standstill.require();
     context.stamp("manualStoragePendingAt");
     context.holdBegan = { at: context.wallTime("manualStoragePendingAt"), uptimeSeconds, counters };
     return context.holdBegan;
