@@ -44,7 +44,7 @@ export interface Tick {
 }
 
 /** Creates an image file; returns its path. */
-export function createDisk(qemu: Qemu, path: string, format: "raw" | "qcow2", mebibytes = 16): string {
+export function createDisk(qemu: Qemu, path: string, format: "raw" | "qcow2" | "vmdk", mebibytes = 16): string {
   shell(qemu.img, ["create", "-q", "-f", format, path, `${mebibytes}M`], { env: qemu.env });
   return path;
 }
