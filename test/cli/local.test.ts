@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ensureGuestImage } from "../guest/image.ts";
 import { ensureQemu } from "../guest/qemu.ts";
+import { RawMonitor } from "../guest/raw-monitor.ts";
 import { createDisk, TestGuest } from "../guest/test-guest.ts";
 import { checkoutPath } from "../stack/node-arguments.ts";
 
@@ -44,13 +45,19 @@ interface Outcome {
   readonly errors: string;
 }
 
-async function local(name: string, spec: object, onHold: string, signalAtHold?: NodeJS.Signals): Promise<Outcome> {
+async function local(
+  name: string,
+  spec: object,
+  onHold: string,
+  options: { signalAtHold?: NodeJS.Signals | undefined; monitorPath?: string } = {},
+): Promise<Outcome> {
+  const { signalAtHold, monitorPath = guest.monitorPath } = options;
   const file = join(directory, `${name}.json`);
   const kind = { apiVersion: "domainsnapshot.io/v1alpha1", kind: "DomainSnapshot", metadata: { name } };
   await writeFile(file, JSON.stringify({ ...kind, spec: { domainRef: { name: "any" }, ...spec } }));
   const paths = ["--directory", join(directory, "snapshots"), "--state-directory", join(directory, "state")];
   const child = spawn(checkoutPath("bin/kubectl-dsnap"), [
-    ...["local", "--qmp", guest.monitorPath, "-f", file, "--on-hold", onHold, "--json"],
+    ...["local", "--qmp", monitorPath, "-f", file, "--on-hold", onHold, "--json"],
     ...paths,
   ]);
   let output = "";
@@ -109,7 +116,7 @@ describe("kubectl-dsnap local", () => {
     { timeout: 60_000 },
     async (_what, onHold, signal, reason) => {
       const before = await files();
-      const { code, result } = await local("undone", spec, onHold, signal);
+      const { code, result } = await local("undone", spec, onHold, { signalAtHold: signal });
       expect(result).toMatchObject({ phase: "Failed", reason });
       expect(code).toBe(1);
       expect(await files()).toEqual(before);
@@ -135,6 +142,30 @@ describe("kubectl-dsnap local", () => {
     expect(errors).toContain(named);
     expect(code).toBe(2);
     expect(await files()).toEqual(before);
+  });
+
+  test("refuses a monitor that another client holds with exit 2, saying what to do, without waiting for it", async () => {
+    const before = await files();
+    const timed = async (name: string, monitorPath: string) => {
+      const start = performance.now();
+      const outcome = await local(name, spec, "true", { monitorPath });
+      return { ...outcome, milliseconds: Math.round(performance.now() - start) };
+    };
+    const missing = await timed("missing", join(directory, "missing.qmp"));
+    using other = await RawMonitor.connect(guest.monitorPath);
+    const held = await timed("held", guest.monitorPath);
+    console.info(`${missing.milliseconds} ms for a missing socket, ${held.milliseconds} ms for one that is held`);
+    expect(missing).toMatchObject({ code: 2, result: { phase: "Failed", reason: "MonitorUnavailable" } });
+    expect(missing.errors).toContain("is the guest running, and is the path right?");
+    expect(held).toMatchObject({ code: 2, result: { phase: "Failed", reason: "MonitorBusy" } });
+    expect(held.errors).toContain(`${guest.monitorPath}: no greeting`);
+    expect(held.errors).toContain("another client holds this monitor. Close it, or give this program a QMP socket");
+    // Besides its start, which depends on the machine, only the wait for the greeting.
+    expect(held.milliseconds - missing.milliseconds).toBeLessThan(4000);
+    expect(other.events).toEqual([]);
+    expect(await other.runState()).toBe("running");
+    expect(await files()).toEqual(before);
+    await guest.waitForMoreTicks();
   });
 
   test("knows its own commands, and calls a wrong option bad input", async () => {
