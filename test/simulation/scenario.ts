@@ -36,6 +36,8 @@ export interface Outcome {
   /** What was broken; empty for a scenario that went as promised. */
   readonly broken: readonly string[];
   readonly story: readonly string[];
+  /** The commands of the first life. */
+  readonly commands: readonly string[];
 }
 
 const uid = "5b0c1f0e-0000-4000-8000-000000000000";
@@ -60,6 +62,7 @@ class Play {
   readonly #journals: string;
   readonly #before: { parameters: object; capabilities: object };
   readonly #story: string[] = [];
+  #commands: readonly string[] = [];
   #desired: "Held" | "Released" | "Aborted" = "Held";
   #changed = Promise.withResolvers<void>();
   #deciding = false;
@@ -96,8 +99,13 @@ class Play {
       if (report !== undefined) await settleJournal({ directory: this.#journals, uid });
     }
     if (report === undefined)
-      return { report: { phase: "Preparing" }, broken: await this.#untouched(), story: this.#story };
-    return { report, broken: await this.#broken(report), story: this.#story };
+      return {
+        report: { phase: "Preparing" },
+        broken: await this.#untouched(),
+        story: this.#story,
+        commands: this.#commands,
+      };
+    return { report, broken: await this.#broken(report), story: this.#story, commands: this.#commands };
   }
 
   /** One life of the program; undefined if it died, or found nothing to recover. */
@@ -110,6 +118,7 @@ class Play {
       throw error;
     };
     const report = await Promise.race([work.catch(failed), process.died]);
+    if (first) this.#commands = process.sent;
     const outcome = process.isDead ? "died" : `${report?.phase} ${report?.error?.reason ?? ""}`;
     this.#story.push(
       `${process.sent.join(" ")} => ${outcome}; guest ${this.#guest.alive ? this.#guest.runState : "gone"}`,

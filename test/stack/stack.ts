@@ -40,36 +40,45 @@ export interface StackOptions {
   readonly touchMebibytes?: number;
   readonly memoryMebibytes?: number;
   readonly progress?: (line: string) => void;
+  /** What stands between agent and guest: gets the guest's monitor path, gives the one that the agent is told. */
+  readonly monitorFor?: (guest: TestGuest) => Promise<string>;
+  /** More fields of the guest in the agent's configuration. */
+  readonly domainFor?: (directory: string) => Readonly<Record<string, unknown>>;
+  /** Replicas of the operator; one of them leads. */
+  readonly operators?: number;
 }
 
 export class Stack implements AsyncDisposable {
   readonly directory: string;
   readonly plane: ControlPlane;
   readonly qemu: Qemu;
-  readonly guest: TestGuest;
-  readonly operator: ManagedProcess;
-  readonly agent: ManagedProcess;
+  guest: TestGuest;
+  readonly operators: ManagedProcess[];
+  agent: ManagedProcess;
   /** Caches of our kinds, watched as admin. */
   readonly view: ClusterView;
   readonly #client: KubeClient;
   readonly #stop = new AbortController();
   readonly #watching: Promise<unknown>;
+  readonly #programs: Programs;
 
   private constructor(options: {
     directory: string;
     plane: ControlPlane;
     qemu: Qemu;
     guest: TestGuest;
-    operator: ManagedProcess;
+    operators: ManagedProcess[];
     agent: ManagedProcess;
+    programs: Programs;
     client: KubeClient;
   }) {
     this.directory = options.directory;
     this.plane = options.plane;
     this.qemu = options.qemu;
     this.guest = options.guest;
-    this.operator = options.operator;
+    this.operators = options.operators;
     this.agent = options.agent;
+    this.#programs = options.programs;
     this.#client = options.client;
     this.view = createClusterView(options.client);
     const log = createLogger({ level: "fatal" });
@@ -92,16 +101,8 @@ export class Stack implements AsyncDisposable {
     const plane = await startControlPlane({ progress });
     await installSystem(plane);
     progress(`booting the guest (QEMU ${qemu.version}, TCG)`);
-    const images = join(directory, "images");
-    const snapshotDirectory = join(directory, "snapshots");
-    await mkdir(images);
-    await mkdir(snapshotDirectory);
-    const disks = demoDisks({
-      vda: createDisk(qemu, join(images, "vda.raw"), "raw"),
-      vdb: createDisk(qemu, join(images, "vdb.qcow2"), "qcow2"),
-      vdc: createDisk(qemu, join(images, "vdc.raw"), "raw"),
-      cd: createDisk(qemu, join(images, "cd.raw"), "raw", 1),
-    });
+    await mkdir(join(directory, "snapshots"));
+    const disks = await freshDisks(qemu, directory);
     const uuid = randomUUID();
     const { memoryMebibytes, touchMebibytes = 64 } = options;
     const guest = await TestGuest.start({
@@ -109,8 +110,10 @@ export class Stack implements AsyncDisposable {
       ...(memoryMebibytes !== undefined && { memoryMebibytes }),
     });
     progress("starting operator and agent, each with its own ServiceAccount");
-    const operator = await startOperator(plane, directory);
-    const agent = await startAgent({ plane, directory, snapshotDirectory, guest });
+    const socket = (await options.monitorFor?.(guest)) ?? guest.monitorPath;
+    const programs = await preparePrograms({ plane, directory, domain: { socket, ...options.domainFor?.(directory) } });
+    const operators = Array.from({ length: options.operators ?? 1 }, (_, index) => programs.operator(index));
+    const agent = programs.agent();
     const token = join(directory, "admin.token");
     await writeFile(token, plane.adminToken, { mode: 0o600 });
     const client = new KubeClient({
@@ -119,14 +122,37 @@ export class Stack implements AsyncDisposable {
       clock,
       userAgent: "test",
     });
-    const stack = new Stack({ directory, plane, qemu, guest, operator, agent, client });
+    const stack = new Stack({ directory, plane, qemu, guest, operators, agent, programs, client });
     try {
-      await stack.#domainIsReady();
+      await stack.domainIsReady();
     } catch (error) {
       await stack[Symbol.asyncDispose]();
       throw error;
     }
     return stack;
+  }
+
+  /** The operator of a stack that has one. */
+  get operator(): ManagedProcess {
+    const [operator] = this.operators;
+    if (operator === undefined) throw new Error("this stack has no operator");
+    return operator;
+  }
+
+  /** Another agent in the place of one that has ended. */
+  startAgent(): void {
+    this.agent = this.#programs.agent();
+  }
+
+  /** Another operator in the place of one that has ended. */
+  startOperator(index: number): void {
+    this.operators[index] = this.#programs.operator(index);
+  }
+
+  /** Another guest in the place of one that has ended, on new disks. */
+  async startGuest(): Promise<void> {
+    await freshDisks(this.qemu, this.directory);
+    this.guest = await TestGuest.start({ ...this.guest.options, uuid: this.guest.uuid });
   }
 
   get imagesDirectory(): string {
@@ -157,14 +183,14 @@ export class Stack implements AsyncDisposable {
   /** Lets every process outlive this one. */
   async release(): Promise<void> {
     await this.#unwatch();
-    for (const process of [this.guest.process, this.operator, this.agent]) process.release();
+    for (const process of [this.guest.process, ...this.operators, this.agent]) process.release();
     this.plane.release();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#unwatch();
     await this.agent.stop();
-    await this.operator.stop();
+    for (const operator of this.operators) await operator.stop();
     await this.guest.stop();
     await this.plane.stop();
     await rm(this.directory, { recursive: true, force: true });
@@ -176,7 +202,8 @@ export class Stack implements AsyncDisposable {
     await this.#client.close();
   }
 
-  async #domainIsReady(): Promise<void> {
+  /** Waits until the agent says that the guest can be talked to. */
+  async domainIsReady(): Promise<void> {
     const { store } = this.view.domains;
     await awaitObject({
       store,
@@ -199,58 +226,57 @@ async function installSystem(plane: ControlPlane): Promise<void> {
   await plane.apply(`{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "${nodeName}"}}`);
 }
 
-async function startOperator(plane: ControlPlane, directory: string): Promise<ManagedProcess> {
-  const token = await plane.tokenFor({ namespace: systemNamespace, name: "domain-snapshot-operator" });
-  const tokenFile = join(directory, "operator.token");
-  await writeFile(tokenFile, token, { mode: 0o600 });
-  const cluster = ["--server", plane.server, "--ca-file", plane.caFile, "--token-file", tokenFile];
-  return new ManagedProcess({
-    name: "operator",
-    logFile: join(directory, "operator.log"),
-    argv: mainArgv("operator", [...cluster, "--identity", "operator-1", "--log-level", "debug"]),
+/** The guest's disks, empty, in `<directory>/images`. */
+async function freshDisks(qemu: Qemu, directory: string): Promise<GuestDisk[]> {
+  const images = join(directory, "images");
+  await rm(images, { recursive: true, force: true });
+  await mkdir(images);
+  return demoDisks({
+    vda: createDisk(qemu, join(images, "vda.raw"), "raw"),
+    vdb: createDisk(qemu, join(images, "vdb.qcow2"), "qcow2"),
+    vdc: createDisk(qemu, join(images, "vdc.raw"), "raw"),
+    cd: createDisk(qemu, join(images, "cd.raw"), "raw", 1),
   });
 }
 
-async function startAgent(options: {
+/** How the programs of the stack are started, and started again. */
+interface Programs {
+  operator(index: number): ManagedProcess;
+  agent(): ManagedProcess;
+}
+
+/** Credentials and configuration of operator and agent. */
+async function preparePrograms(options: {
   plane: ControlPlane;
   directory: string;
-  snapshotDirectory: string;
-  guest: TestGuest;
-}): Promise<ManagedProcess> {
-  const { plane, directory, snapshotDirectory, guest } = options;
-  const token = await plane.tokenFor({ namespace: systemNamespace, name: "domain-snapshot-agent" }, { node: nodeName });
-  const tokenFile = join(directory, "agent.token");
-  await writeFile(tokenFile, token, { mode: 0o600 });
+  domain: Readonly<Record<string, unknown>>;
+}): Promise<Programs> {
+  const { plane, directory, domain } = options;
+  const credentials = async (name: string, bound?: { node: string }) => {
+    const tokenFile = join(directory, `${name}.token`);
+    const account = { namespace: systemNamespace, name: `domain-snapshot-${name}` };
+    await writeFile(tokenFile, await plane.tokenFor(account, bound), { mode: 0o600 });
+    return ["--server", plane.server, "--ca-file", plane.caFile, "--token-file", tokenFile, "--log-level", "debug"];
+  };
+  const operatorFlags = await credentials("operator");
+  const agentFlags = await credentials("agent", { node: nodeName });
   const configuration = join(directory, "agent.yaml");
-  await writeFile(
-    configuration,
-    JSON.stringify({
-      stateDirectory: join(directory, "state"),
-      domains: [
-        {
-          namespace,
-          name: domainName,
-          socket: guest.monitorPath,
-          snapshotDirectory,
-          allowedDirectories: [join(directory, "images")],
-        },
-      ],
-    }),
-  );
-  const cluster = ["--server", plane.server, "--ca-file", plane.caFile, "--token-file", tokenFile];
-  const locks = ["--lock-directory", join(directory, "locks")];
-  return new ManagedProcess({
-    name: "agent",
-    logFile: join(directory, "agent.log"),
-    argv: mainArgv("agent", [
-      ...cluster,
-      ...locks,
-      "--config",
-      configuration,
-      "--node-name",
-      nodeName,
-      "--log-level",
-      "debug",
-    ]),
-  });
+  const shared = { namespace, name: domainName, snapshotDirectory: join(directory, "snapshots") };
+  const domains = [{ ...shared, allowedDirectories: [join(directory, "images")], ...domain }];
+  await writeFile(configuration, JSON.stringify({ stateDirectory: join(directory, "state"), domains }));
+  const own = ["--config", configuration, "--node-name", nodeName, "--lock-directory", join(directory, "locks")];
+  return {
+    operator: (index) =>
+      new ManagedProcess({
+        name: "operator",
+        logFile: join(directory, `operator${index === 0 ? "" : index}.log`),
+        argv: mainArgv("operator", [...operatorFlags, "--identity", `operator-${index + 1}`]),
+      }),
+    agent: () =>
+      new ManagedProcess({
+        name: "agent",
+        logFile: join(directory, "agent.log"),
+        argv: mainArgv("agent", [...agentFlags, ...own]),
+      }),
+  };
 }

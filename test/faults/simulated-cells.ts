@@ -1,0 +1,55 @@
+// The faults that the real parts cannot be made to have on demand: every command refused, unanswered or cut off, on the
+// simulated guest, and the property test's runs.
+
+import { play, type Scenario } from "../simulation/scenario.ts";
+import { faultKinds } from "../simulation/simulated-process.ts";
+
+export interface SimulatedCell {
+  readonly name: string;
+  readonly end: string;
+  readonly seconds: number;
+  readonly broken: readonly string[];
+}
+
+export async function* playSimulatedCells(_options: { runs: number }): AsyncGenerator<SimulatedCell> {
+  for (const major of [7, 10] as const) {
+    for (const capture of ["paused", "live"] as const) {
+      for (const word of ["Released", "Aborted"] as const) {
+        const calm: Scenario = {
+          ...{
+            major,
+            capture,
+            memory: true,
+            ranBefore: true,
+            drive: false,
+            manual: true,
+            announce: false,
+            lent: false,
+          },
+          decision: { word, afterSeconds: 5 },
+          lives: [[]],
+        };
+        const commands = (await play(calm)).commands;
+        for (const kind of faultKinds) {
+          const startedAt = performance.now();
+          const broken: string[] = [];
+          const ends = new Map<string, number>();
+          for (const [at, command] of commands.entries()) {
+            const outcome = await play({ ...calm, lives: [[{ at, kind }]] });
+            const end = outcome.report.error?.reason ?? outcome.report.phase;
+            ends.set(end, (ends.get(end) ?? 0) + 1);
+            broken.push(...outcome.broken.map((what) => `${command} (${at}): ${what}`));
+          }
+          const end = [...ends].map(([reason, count]) => `${count} ${reason}`).join(", ");
+          const seconds = (performance.now() - startedAt) / 1000;
+          yield {
+            name: `${kind} at each of ${commands.length} commands, ${capture}, ${word}, simulated QEMU ${major}`,
+            end,
+            seconds,
+            broken,
+          };
+        }
+      }
+    }
+  }
+}
