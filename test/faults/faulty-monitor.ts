@@ -95,7 +95,7 @@ export class FaultyMonitor implements AsyncDisposable {
     }
     /** The reply to this command is held back until the work is done. */
     let awaited: { id: number | undefined; spring: () => Promise<void> } | undefined;
-    createInterface({ input: client }).on("line", (text) => {
+    linesOf(client, (text) => {
       const { execute, id }: Line = JSON.parse(text);
       const trap = this.#trap;
       if (trap === undefined || execute !== trap.command) {
@@ -120,7 +120,7 @@ export class FaultyMonitor implements AsyncDisposable {
           return;
       }
     });
-    createInterface({ input: upstream }).on("line", (text) => {
+    linesOf(upstream, (text) => {
       const pass = () => client.writable && client.write(`${text}\n`);
       const { id }: Line = JSON.parse(text);
       if (awaited === undefined || id === undefined || id !== awaited.id) {
@@ -132,4 +132,11 @@ export class FaultyMonitor implements AsyncDisposable {
       void spring().then(pass);
     });
   }
+}
+
+function linesOf(socket: Socket, onLine: (text: string) => void): void {
+  // The interface has the socket's errors as its own.
+  createInterface({ input: socket })
+    .on("error", () => undefined)
+    .on("line", onLine);
 }
