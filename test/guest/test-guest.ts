@@ -1,7 +1,7 @@
 // A real guest under QEMU (TCG) that checks itself: start, watch its serial console, restore from a snapshot, stop.
 
 import { randomUUID } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { ManagedProcess } from "../stack/managed-process.ts";
@@ -68,6 +68,8 @@ export class TestGuest implements AsyncDisposable {
     this.monitorPath = join(directory, `${name}.qmp`);
     this.testMonitorPath = join(directory, `${name}.test.qmp`);
     this.#serialFile = join(directory, `${name}.console`);
+    // What a guest of this name left before would be taken for the new one's.
+    for (const file of [this.monitorPath, this.testMonitorPath, this.#serialFile]) rmSync(file, { force: true });
     this.process = new ManagedProcess({
       name: `qemu ${name}`,
       logFile: join(directory, `${name}.qemu.log`),
