@@ -43,6 +43,7 @@ const guestFields = {
   monitor: z.enum(["dedicated", "shared"]).default("dedicated"),
   disks: disks.default([]),
   diskChangeCommand: command.optional(),
+  guestAgent: absolutePath.optional(),
   pauseTimeoutSeconds: z.int().min(1).max(86400).optional(),
 };
 

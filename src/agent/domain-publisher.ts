@@ -70,7 +70,7 @@ export class DomainPublisher {
   /** What the engine may know of the guest. */
   get nodeDomain(): NodeDomain {
     const { configuration, maximumHoldSeconds } = this.#options;
-    const { socket, disks, uuid, diskChangeCommand, pauseTimeoutSeconds, ...rest } = configuration;
+    const { socket, disks, uuid, diskChangeCommand, guestAgent, pauseTimeoutSeconds, ...rest } = configuration;
     return {
       ...rest,
       monitorPath: socket,
@@ -78,6 +78,7 @@ export class DomainPublisher {
       maximumHoldSeconds,
       ...(uuid !== undefined && { uuid }),
       ...(diskChangeCommand !== undefined && { diskChangeCommand }),
+      ...(guestAgent !== undefined && { guestAgentPath: guestAgent }),
       ...(pauseTimeoutSeconds !== undefined && { pauseTimeoutSeconds }),
     };
   }

@@ -26,6 +26,7 @@ interface LocalOptions {
   readonly directory: string;
   readonly onHold?: string;
   readonly diskChangeCommand?: string;
+  readonly guestAgent?: string;
   readonly json: boolean;
   readonly stateDirectory: string;
   readonly watchdog: boolean;
@@ -46,6 +47,7 @@ export function localCommand(): Command {
       "--disk-change-command <command>",
       "run by sh -c with JSON on stdin when a disk has a new top image: tells whoever starts the guest next",
     )
+    .option("--guest-agent <path>", "socket of the qemu-guest-agent inside the guest, for quiesce and the clock")
     .option("--state-directory <dir>", "journal and locks", defaultStateDirectory())
     .option("--json", "print the result as one JSON object, the last line of stdout", false)
     .option("--no-watchdog", "do not start the process that lets the guest run if this one is killed")
@@ -94,7 +96,7 @@ async function runLocal(options: LocalOptions): Promise<number> {
 async function snapshotLocally(
   options: LocalOptions & LocalRequest & { guest: Guest; state: LocalState; signal: AbortSignal },
 ): Promise<SnapshotReport> {
-  const { snapshot, plan, guest, state, diskChangeCommand } = options;
+  const { snapshot, plan, guest, state, diskChangeCommand, guestAgent } = options;
   const directory = resolve(options.directory);
   const namespace = snapshot.metadata.namespace ?? "default";
   const { name } = snapshot.metadata;
@@ -116,6 +118,7 @@ async function snapshotLocally(
         monitor: "dedicated",
         snapshotDirectory: directory,
         allowedDirectories: [],
+        ...(guestAgent !== undefined && { guestAgentPath: resolve(guestAgent) }),
         ...(diskChangeCommand !== undefined && { diskChangeCommand: ["/bin/sh", "-c", diskChangeCommand] }),
       },
     },

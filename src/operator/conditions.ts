@@ -55,6 +55,7 @@ export function observedConditions(content: DomainSnapshotContent, phase: Phase)
   return [
     ...memorySaved(content, status, phase),
     ...disksSwitched(content, status, phase),
+    ...quiesced(status),
     ...guestPaused(status),
     ...hold(content, status, phase),
   ];
@@ -80,6 +81,17 @@ function disksSwitched(content: DomainSnapshotContent, status: ContentStatus, ph
   }
   if (phase === "Failed") return [{ type, status: "False", reason: "RolledBack", message: "no disk is on an overlay" }];
   return [{ type, status: "False", reason: "NotYet", message: `to be switched: ${names.join(", ")}` }];
+}
+
+function quiesced(status: ContentStatus): Observation[] {
+  if (status.quiesced === undefined) return [];
+  const type = "Quiesced";
+  if (status.quiesced) {
+    return [
+      { type, status: "True", reason: "Frozen", message: "the guest's file systems were frozen before the pause" },
+    ];
+  }
+  return [{ type, status: "False", reason: "QuiesceFailed", message: status.quiesceMessage ?? "not quiesced" }];
 }
 
 function guestPaused(status: ContentStatus): Observation[] {

@@ -25,6 +25,7 @@ export const failureReasons = {
   ExternalNotSupported: "admin: whoever starts this guest cannot be told of a new disk image",
   PauseTimeout: "admin: the stop before the hold took longer than its bound",
   ResumeFailed: "admin: QEMU did not resume the guest; look at it at once",
+  QuiesceFailed: "user: the guest's own agent could not freeze or thaw its file systems",
   HoldExpired: "user: nobody resumed before hold.timeoutSeconds",
   HoldLost: "admin: somebody else resumed the guest during the hold",
   Aborted: "user: abort was requested",

@@ -6,6 +6,7 @@ import type { Step } from "./step.ts";
 import { announce } from "./steps/announce.ts";
 import { createOverlays } from "./steps/create-overlays.ts";
 import { finish } from "./steps/finish.ts";
+import { freeze, wake } from "./steps/freeze.ts";
 import { hold } from "./steps/hold.ts";
 import { markGuest } from "./steps/mark-guest.ts";
 import { pause } from "./steps/pause.ts";
@@ -25,15 +26,29 @@ const steps: Readonly<Partial<Record<CaptureMode, readonly Step[]>>> = {
     markGuest,
     createOverlays,
     prepareMemory,
+    freeze,
     pause,
     saveMemory,
     switchDisks,
     announce,
     hold,
     resume,
+    wake,
     finish,
   ],
-  live: [prepare, markGuest, createOverlays, prepareMemory, saveMemory, switchDisks, announce, hold, resume, finish],
+  live: [
+    prepare,
+    markGuest,
+    createOverlays,
+    prepareMemory,
+    saveMemory,
+    switchDisks,
+    announce,
+    hold,
+    resume,
+    wake,
+    finish,
+  ],
 };
 
 export function stepsOf(capture: CaptureMode): readonly Step[] {

@@ -17,6 +17,8 @@ export interface NodeDomain {
   readonly allowedDirectories: readonly string[];
   /** Told of every new top image before the guest runs on it; argv. */
   readonly diskChangeCommand?: readonly string[] | undefined;
+  /** Socket of the qemu-guest-agent inside; without one there is no quiesce, and no clock is set. */
+  readonly guestAgentPath?: string | undefined;
   /** Bound of the stop before the hold, in seconds; default memory size / 50 MB/s + 60 s. */
   readonly pauseTimeoutSeconds?: number | undefined;
   readonly maximumHoldSeconds?: number | undefined;
@@ -87,6 +89,8 @@ export interface SnapshotReport extends Draft<Timeline> {
   };
   memory?: { file?: string; format?: string; sizeBytes?: number; progressPercent?: number };
   disks?: DiskReport[];
+  quiesced?: boolean;
+  quiesceMessage?: string;
   manifest?: string;
   error?: { reason: string; message: string; step?: string };
 }

@@ -13,6 +13,7 @@ import { overNewLink, reconnect, requireSameGuest } from "./reconnect.ts";
 import { rollback } from "./rollback.ts";
 import { guestOpener, type RunOptions } from "./run.ts";
 import { finish } from "./steps/finish.ts";
+import { wake } from "./steps/freeze.ts";
 import { hold } from "./steps/hold.ts";
 import { resume } from "./steps/resume.ts";
 
@@ -95,9 +96,10 @@ async function carryOn(context: SnapshotContext, known: Recollection, options: R
  * step to go on with; undefined before the hold.
  */
 function laterStep({ begun, done }: Recollection): string | undefined {
-  const later = [hold.name, resume.name, finish.name];
+  const later = [hold.name, resume.name, wake.name, finish.name];
   const first = later.findIndex((step) => begun.includes(step));
   if (first < 0) return undefined;
+  // A wake that does not apply was never begun, and is passed over again.
   return later.slice(first).find((step) => !done.has(step)) ?? finish.name;
 }
 

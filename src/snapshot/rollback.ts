@@ -6,6 +6,7 @@ import type { SnapshotContext } from "./context.ts";
 import { reconnect } from "./reconnect.ts";
 import { ensureRunState } from "./run-state.ts";
 import { createOverlays } from "./steps/create-overlays.ts";
+import { thaw } from "./steps/freeze.ts";
 import { switchDisks } from "./steps/switch-disks.ts";
 
 /** What stands between a held guest and its `cont` gets no longer than this. */
@@ -46,6 +47,7 @@ export async function rollback(context: SnapshotContext, knownLost?: Failure): P
     await attempt(step.name, async () => await bounded(context, (signal) => step.undo?.(context, signal)));
   }
   await attempt("ensureRunState", async () => await ensureRunState(context));
+  await attempt("thaw", async () => await thaw(context));
   for (const step of reversed) {
     if (step.cleanUp !== undefined) await attempt(`${step.name} clean-up`, async () => await step.cleanUp?.(context));
   }
@@ -100,8 +102,8 @@ async function unreachable(context: SnapshotContext): Promise<Failure | undefine
 async function sortFiles(context: SnapshotContext): Promise<void> {
   const { begun, files, prepared, report } = context;
   const switchSent = begun.has(switchDisks.name);
-  if (begun.has(createOverlays.name) && !switchSent) {
-    for (const overlay of prepared.overlays) await files.remove(overlay.path);
+  if (!switchSent) {
+    if (begun.has(createOverlays.name)) for (const overlay of prepared.overlays) await files.remove(overlay.path);
     for (const disk of report.disks ?? []) delete disk.overlay;
   }
   if (prepared.memoryFile === undefined) return;

@@ -103,6 +103,8 @@ export const contentStatus = z
     holdExpired: z.boolean().optional().meta({ description: "The deadline passed and the guest is kept paused." }),
     memory: memoryResult.optional(),
     disks: diskResults.optional(),
+    quiesced: z.boolean().optional().meta({ description: "Whether the guest's file systems were frozen." }),
+    quiesceMessage: z.string().max(4096).optional().meta({ description: "Why they were not." }),
     manifest: z
       .string()
       .max(4096)
