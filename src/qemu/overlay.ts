@@ -110,6 +110,7 @@ export async function commitOverlay(guest: Guest, overlay: Overlay, signal?: Abo
   const job = commitJob(overlay);
   const { disk, node } = overlay;
   const what = `${disk.name}: cannot merge ${overlay.path} into its base`;
+  // QEMU wants the node that the device sees: the overlay, or a filter above it.
   const filtered = disk.deviceNode !== undefined && disk.deviceNode !== disk.formatNode && disk.driveId === undefined;
   // One that failed long ago, or has ended well, is dismissed; which of the two, the graph tells.
   const left = await jobStatus(guest, job);
@@ -118,8 +119,10 @@ export async function commitOverlay(guest: Guest, overlay: Overlay, signal?: Abo
     if ((await guest.blockGraph()).parents(node).length === 0) return;
     await call(guest.connection, "block-commit", {
       "job-id": job,
-      // QEMU wants the node that the device sees: below a filter the layers are named.
-      ...(filtered ? { device: disk.deviceNode, "top-node": node, "base-node": disk.formatNode } : { device: node }),
+      device: filtered ? disk.deviceNode : node,
+      // Both ends are named: without a base QEMU merges the whole chain, earlier snapshots included.
+      "top-node": node,
+      "base-node": disk.formatNode,
       "auto-finalize": true,
       "auto-dismiss": false,
     });

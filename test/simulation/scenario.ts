@@ -212,9 +212,14 @@ class Play {
     must(report.phase === "Completed" || report.phase === "Failed", `the last report says ${report.phase}`);
     must(!files.some((file) => file.endsWith(".partial")), "a partial file is left over");
     must((await journaledUids(this.#journals)).length === 0, "the journal is left over");
+    for (const name of ["vda", "vdb"]) {
+      const root = guest.images.get(join(this.#directory, `${name}.raw.root`));
+      must(root === 0, `the base of an earlier snapshot of ${name} was changed: it holds ${root}`);
+    }
     must(guest.damage === undefined, `the guest was damaged: ${guest.damage}`);
     for (const { name } of guest.devices) {
-      for (const image of guest.chain(name)) must(files.includes(image), `${image} was removed under the guest`);
+      const chain = guest.chain(name).filter((image) => !image.endsWith(".root"));
+      for (const image of chain) must(files.includes(image), `${image} was removed under the guest`);
     }
     if (guest.alive) {
       const runs = guest.runState === "running";

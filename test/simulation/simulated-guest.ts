@@ -26,6 +26,8 @@ interface Job {
   readonly id: string;
   readonly type: string;
   readonly device: string;
+  /** Where a commit goes. */
+  readonly base: string;
   status: string;
 }
 
@@ -42,6 +44,7 @@ interface Arguments {
   readonly file?: string;
   readonly "node-name": string;
   readonly "job-id": string;
+  readonly "base-node"?: string;
   readonly capabilities: { readonly capability: string; readonly state: boolean }[];
   readonly actions: { readonly type: string; readonly data: { readonly node: string; readonly overlay: string } }[];
   readonly options: { readonly "node-name": string }[];
@@ -82,12 +85,17 @@ export class SimulatedGuest {
     this.version = { major: options.major, minor: options.major === 7 ? 2 : 0, micro: 0, package: "simulated" };
     for (const { name, path, drive } of options.disks) {
       const node = drive ? `#block-${name}` : `node-${name}`;
+      // Every disk is on an overlay already, as after an earlier snapshot: its base must never change again.
+      const root = `${node}-root`;
+      this.nodes.set(root, { name: root, driver: "raw", file: `${path}.root`, readOnly: true });
+      this.images.set(`${path}.root`, 0);
       this.nodes.set(`${node}-f`, { name: `${node}-f`, driver: "file", file: path, readOnly: false });
       this.nodes.set(node, {
         name: node,
         driver: "raw",
         file: path,
         child: `${node}-f`,
+        backing: root,
         readOnly: false,
       });
       const driveId = drive ? `drive-${name}` : "";
@@ -229,7 +237,8 @@ export class SimulatedGuest {
     },
     "query-migrate": () => this.#queryMigrate(),
     transaction: ({ actions }) => this.#transaction(actions),
-    "blockdev-create": ({ "job-id": id }) => this.#newJob({ id, type: "create", device: "", status: "concluded" }),
+    "blockdev-create": ({ "job-id": id }) =>
+      this.#newJob({ id, type: "create", device: "", base: "", status: "concluded" }),
     "blockdev-add": ({ "node-name": name, driver, filename, file }) => {
       if (this.nodes.has(name)) throw this.#refusal("blockdev-add", "Duplicate nodes with node-name");
       const below = file === undefined ? undefined : this.#node(file);
@@ -267,15 +276,15 @@ export class SimulatedGuest {
       this.#inactive = false;
       return {};
     },
-    "block-commit": ({ "job-id": id, device }) => {
+    "block-commit": ({ "job-id": id, device, "base-node": base }) => {
       if (this.#inactive) throw this.#refusal("block-commit", "Block node is read-only");
       if (this.#node(device).backing === undefined) throw this.#refusal("block-commit", "no backing");
-      return this.#newJob({ id, type: "commit", device, status: "ready" });
+      return this.#newJob({ id, type: "commit", device, base: base ?? this.#bottom(device), status: "ready" });
     },
     "job-complete": ({ id }) => {
       const job = this.#job(id);
       const overlay = this.#node(job.device);
-      const base = this.#node(overlay.backing ?? "");
+      const base = this.#node(job.base);
       const value = this.images.get(overlay.file);
       if (value !== undefined) this.images.set(base.file, value);
       base.readOnly = false;
@@ -387,6 +396,12 @@ export class SimulatedGuest {
     const devices = this.devices.filter((device) => device.node === name);
     const jobs = [...this.jobs.values()].filter((job) => job.device === name && job.status !== "concluded");
     return [...above.map((node) => node.name), ...devices.map((device) => device.name), ...jobs.map((job) => job.id)];
+  }
+
+  /** The lowest image of a chain: where a commit goes that names no base. */
+  #bottom(name: string): string {
+    const { backing } = this.#node(name);
+    return backing === undefined ? name : this.#bottom(backing);
   }
 
   #node(name: string): Node {
