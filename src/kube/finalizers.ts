@@ -1,4 +1,4 @@
-// Adds and removes one finalizer of an object, never touching those of others.
+// Removes one finalizer of an object, never touching those of others.
 
 import type { KubeObject } from "./kube-object.ts";
 import type { ResourceClient } from "./resource-client.ts";
@@ -7,18 +7,10 @@ export function hasFinalizer(object: KubeObject, finalizer: string): boolean {
   return object.metadata.finalizers?.includes(finalizer) ?? false;
 }
 
-/** Returns the object with the finalizer. `Conflict` if it has changed since it was read: reconcile again. */
-export async function addFinalizer<T extends KubeObject>(
-  client: ResourceClient<T>,
-  object: T,
-  finalizer: string,
-  options: { signal?: AbortSignal } = {},
-): Promise<T> {
-  if (hasFinalizer(object, finalizer)) return object;
-  return await patchFinalizers(client, object, [...(object.metadata.finalizers ?? []), finalizer], options);
-}
-
-/** Returns the object without the finalizer. `NotFound` means that it was the last one and the object is gone already. */
+/**
+ * Returns the object without the finalizer. `NotFound` means that it was the last one and the object is gone already,
+ * `Conflict` that it has changed since it was read: reconcile again.
+ */
 export async function removeFinalizer<T extends KubeObject>(
   client: ResourceClient<T>,
   object: T,
@@ -27,16 +19,7 @@ export async function removeFinalizer<T extends KubeObject>(
 ): Promise<T> {
   if (!hasFinalizer(object, finalizer)) return object;
   const rest = (object.metadata.finalizers ?? []).filter((other) => other !== finalizer);
-  return await patchFinalizers(client, object, rest, options);
-}
-
-/** A merge patch replaces the whole list, so it is bound to the version that the list was read from. */
-async function patchFinalizers<T extends KubeObject>(
-  client: ResourceClient<T>,
-  object: T,
-  finalizers: readonly string[],
-  options: { signal?: AbortSignal },
-): Promise<T> {
   const { name, namespace, resourceVersion } = object.metadata;
-  return await client.mergePatch(name, namespace, { metadata: { resourceVersion, finalizers } }, options);
+  // A merge patch replaces the whole list, so it is bound to the version that the list was read from.
+  return await client.mergePatch(name, namespace, { metadata: { resourceVersion, finalizers: rest } }, options);
 }

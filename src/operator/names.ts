@@ -9,6 +9,12 @@ export const fieldManager = "domain-snapshot-operator";
 /** Held on DomainSnapshots and Contents while a guest may still have to be accounted for. */
 export const finalizer = `${group}/operator`;
 
+/** On a DomainSnapshot that was taken up: whose request it is. A copy bears that of its original. */
+export const requestAnnotation = `${group}/request`;
+
+/** Set to "true" by a person on a DomainSnapshot that is being deleted: its node is gone for good, do not wait for it. */
+export const abandonAnnotation = `${group}/abandon`;
+
 /** Where the agents' Leases live unless told otherwise. */
 export const defaultNamespace = "domain-snapshot-system";
 

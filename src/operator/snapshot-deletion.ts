@@ -10,7 +10,7 @@ import { removeFinalizer } from "../kube/finalizers.ts";
 import type { ResourceClient } from "../kube/resource-client.ts";
 import type { Presence } from "./agent-presence.ts";
 import type { ContentLifecycle } from "./content-lifecycle.ts";
-import { finalizer } from "./names.ts";
+import { abandonAnnotation, finalizer } from "./names.ts";
 import { isTerminal } from "./phases.ts";
 
 /** A deletion does not wait longer for a lost agent. It aborts when it comes back and finds its Content gone. */
@@ -40,7 +40,9 @@ export class SnapshotDeletion {
   ): Promise<ReconcileResult | undefined> {
     if (isTerminal(content.status?.phase)) return undefined;
     const untouched = content.status?.phase === undefined;
-    if (agent.state === "Lost" && (untouched || agent.lostForMilliseconds >= forgoAgentAfterMilliseconds)) {
+    const abandoned = snapshot.metadata.annotations?.[abandonAnnotation] === "true";
+    const forgone = agent.state === "Lost" && agent.lostForMilliseconds >= forgoAgentAfterMilliseconds;
+    if (agent.state === "Lost" && (untouched || abandoned || forgone)) {
       this.#recorder.record({
         regarding: snapshot,
         related: content,

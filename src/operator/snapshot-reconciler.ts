@@ -6,19 +6,19 @@ import type { DomainSnapshotContent } from "../api/v1alpha1/domain-snapshot-cont
 import { isApiError } from "../kube/api-error.ts";
 import type { ReconcileContext, ReconcileResult } from "../kube/controller.ts";
 import type { EventRecorder } from "../kube/event-recorder.ts";
-import { addFinalizer } from "../kube/finalizers.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { AgentPresence, Presence } from "./agent-presence.ts";
 import type { ClusterView } from "./cluster-view.ts";
 import { ContentLifecycle } from "./content-lifecycle.ts";
 import { decideLatch, type Latch, requesterOf } from "./latch.ts";
-import { agentLeaseName, contentName, finalizer } from "./names.ts";
+import { agentLeaseName, contentName } from "./names.ts";
 import { OrphanContents } from "./orphan-contents.ts";
 import { isTerminal } from "./phases.ts";
 import { projectStatus, type Verdict } from "./project-status.ts";
 import { SnapshotDeletion } from "./snapshot-deletion.ts";
 import { decideStart } from "./snapshot-start.ts";
 import { StatusPublisher } from "./status-publisher.ts";
+import { takeCharge } from "./take-charge.ts";
 
 /** How often one looks again at what only a returning agent can move. */
 const lostAgentCheckMilliseconds = 30_000;
@@ -83,7 +83,11 @@ export class SnapshotReconciler {
   async #start(snapshot: DomainSnapshot, context: ReconcileContext): Promise<ReconcileResult> {
     const found = await this.#contents.find(snapshot.metadata.uid ?? "", context.signal);
     if (found !== undefined) return await this.#carryOn(snapshot, found, context);
-    const decision = await decideStart(snapshot, this.#view, { presence: this.#presence, signal: context.signal });
+    const decision = await decideStart(snapshot, this.#view, {
+      presence: this.#presence,
+      now: this.#clock.now(),
+      signal: context.signal,
+    });
     if (decision.kind !== "Start") {
       const latch = decideLatch({ snapshot, content: undefined, now: this.#clock.now() });
       const result = await this.#publish(snapshot, { verdict: decision, latch }, context);
@@ -92,7 +96,7 @@ export class SnapshotReconciler {
     const status = projectStatus({ snapshot, now: this.#clock.now() });
     const seen =
       snapshot.status === undefined ? await this.#publisher.publish(snapshot, status, context) : { snapshot };
-    this.#view.snapshots.store.put(await addFinalizer(this.#view.snapshots.client, seen.snapshot, finalizer, context));
+    await this.#takeCharge(seen.snapshot, decision.spec.domain.uuid, context);
     try {
       const content = await this.#contents.create(decision.spec, context.signal);
       context.log.info({ content: content.metadata.name, node: content.spec.nodeName }, "handed to the agent");
@@ -123,6 +127,7 @@ export class SnapshotReconciler {
     });
     const content = await this.#passOn(snapshot, found, decided, context);
     const latch = await this.#remember(snapshot, decided, context);
+    await this.#takeCharge(snapshot, content.spec.domain.uuid, context);
 
     const agent = this.#presence.of(agentLeaseName(content.spec.nodeName));
     if (snapshot.metadata.deletionTimestamp !== undefined) {
@@ -187,6 +192,7 @@ export class SnapshotReconciler {
   ): Promise<ReconcileResult> {
     this.#latched.delete(snapshot.metadata.uid ?? "");
     if (content !== undefined) {
+      await this.#takeCharge(snapshot, content.spec.domain.uuid, context);
       if (content.metadata.deletionTimestamp === undefined) {
         const { deletionPolicy } = snapshot.spec;
         await this.#contents.update(content, { deletionPolicy }, context.signal);
@@ -195,6 +201,14 @@ export class SnapshotReconciler {
       }
     }
     return await this.#publish(snapshot, {}, context);
+  }
+
+  /** A tool that replaces whole objects drops what we wrote on them: it is put back. */
+  async #takeCharge(snapshot: DomainSnapshot, domainUuid: string, context: ReconcileContext): Promise<void> {
+    if (snapshot.metadata.deletionTimestamp !== undefined) return;
+    const { client, store } = this.#view.snapshots;
+    const charged = await takeCharge(client, snapshot, { domainUuid, signal: context.signal });
+    if (charged !== snapshot) store.put(charged);
   }
 
   async #publish(

@@ -6,6 +6,7 @@ import type { ContentSpec } from "../api/v1alpha1/domain-snapshot-content.ts";
 import type { AgentPresence } from "./agent-presence.ts";
 import type { ClusterView } from "./cluster-view.ts";
 import { blockedBy } from "./domain-turn.ts";
+import { latestStart } from "./lateness.ts";
 import { agentLeaseName } from "./names.ts";
 import { planContent } from "./plan-content.ts";
 import type { Verdict } from "./project-status.ts";
@@ -19,9 +20,29 @@ export type StartDecision =
 export async function decideStart(
   snapshot: DomainSnapshot,
   view: ClusterView,
+  options: { readonly presence: AgentPresence; readonly now: number; readonly signal: AbortSignal },
+): Promise<StartDecision> {
+  const latest = latestStart(snapshot);
+  const decision = await decide(snapshot, view, options);
+  if (latest === undefined || decision.kind === "Refused") return decision;
+  const left = latest.at - options.now;
+  if (left <= 0) {
+    const why = decision.kind === "Waiting" ? `: ${decision.message}` : "";
+    return refused(
+      "DeadlineExceeded",
+      `${latest.field} had passed before the snapshot could begin${why}; the guest was left alone`,
+    );
+  }
+  if (decision.kind === "Start") return decision;
+  return { ...decision, checkAfterMilliseconds: Math.min(left, decision.checkAfterMilliseconds ?? left) };
+}
+
+async function decide(
+  snapshot: DomainSnapshot,
+  view: ClusterView,
   options: { readonly presence: AgentPresence; readonly signal: AbortSignal },
 ): Promise<StartDecision> {
-  const copyOf = replayed(snapshot);
+  const copyOf = replayed(snapshot, view.contents.store.list());
   if (copyOf !== undefined) return refused("Replayed", copyOf);
   if (snapshot.spec.abort === true) return refused("Aborted", "aborted before it started; the guest was left alone");
   if (snapshot.status?.contentName !== undefined) {

@@ -34,6 +34,7 @@ export const failureReasons = {
   GuestLost: "admin: QEMU exited or was replaced",
   AgentLost: "admin: the agent of the domain's node is gone",
   Replayed: "user: a restored or re-created object must not pause a guest again",
+  DeadlineExceeded: "user: spec.notAfter or spec.startDeadlineSeconds had passed before the snapshot could begin",
   NotAuthorized: "admin: the caller may not do this",
   InternalError: "developers: a defect of this project",
 } as const;

@@ -5,7 +5,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { EventRecorder } from "../../src/kube/event-recorder.ts";
-import { addFinalizer, removeFinalizer } from "../../src/kube/finalizers.ts";
+import { removeFinalizer } from "../../src/kube/finalizers.ts";
 import { tokenConfig } from "../../src/kube/in-cluster-config.ts";
 import { KubeClient } from "../../src/kube/kube-client.ts";
 import { kubeConfig } from "../../src/kube/kube-config.ts";
@@ -117,10 +117,9 @@ describe("ResourceClient", () => {
     await expect(writer.write(object, { phase: "Late" })).rejects.toMatchObject({ reason: "Conflict" });
   });
 
-  it("adds and removes finalizers, the last one ending the object", async () => {
+  it("removes finalizers, the last one ending the object", async () => {
     const resource = client.resource<Widget>(widgets);
-    const object = await resource.create({ metadata: { name: "final", namespace } });
-    const added = await addFinalizer(resource, object, "test.io/mine");
+    const added = await resource.create({ metadata: { name: "final", namespace, finalizers: ["test.io/mine"] } });
     await resource.delete("final", namespace);
     const ending = await resource.get("final", namespace);
     expect(ending?.metadata.deletionTimestamp).toBeDefined();

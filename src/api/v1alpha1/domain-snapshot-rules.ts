@@ -38,6 +38,8 @@ export const specRules: readonly ValidationRule[] = [
   immutable("memory", false, another),
   immutable("disks", false, another),
   immutable("quiesce", true, another),
+  immutable("notAfter", false, another),
+  immutable("startDeadlineSeconds", false, another),
   immutable("description", false, another),
   captureNeedsMemory,
   quiesceWithoutMemory,

@@ -84,6 +84,16 @@ export const domainSnapshotSpec = z
       }),
     quiesce: quiesce.default("Never"),
     hold: hold.optional(),
+    notAfter: z.iso.datetime({ offset: true }).optional().meta({
+      description:
+        "Not begun after this time (RFC 3339): a snapshot that a pipeline creates again later never pauses the guest.",
+    }),
+    startDeadlineSeconds: z
+      .int()
+      .min(1)
+      .max(31_536_000)
+      .optional()
+      .meta({ description: "Not begun later than this after its creation; a re-creation renews it.", format: "int64" }),
     description: z.string().max(4096).optional().meta({ description: "Text for people." }),
     deletionPolicy: deletionPolicy.default("Retain"),
     resume: z
