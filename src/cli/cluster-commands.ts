@@ -2,6 +2,8 @@
 
 import { Command, Option } from "commander";
 import { systemClock as clock } from "../runtime/clock.ts";
+import { Failure } from "../runtime/failure.ts";
+import { abortAll } from "./abort-all.ts";
 import { type ClusterFlags, requireSnapshot, runOnCluster, withClusterFlags } from "./connect.ts";
 import { createSnapshot, namespaceOf, readManifest } from "./create-snapshot.ts";
 import { describeSnapshot } from "./describe-snapshot.ts";
@@ -22,8 +24,8 @@ export function clusterCommands(terminal: Terminal = processTerminal): Command[]
     getCommand(terminal),
     timelineCommand(terminal),
     createCommand(terminal),
-    endCommand(terminal, "resume", "Let the held guest run: the storage's owner has cut the disks"),
-    endCommand(terminal, "abort", "Give up: drop what was captured and let the guest run"),
+    resumeCommand(terminal),
+    abortCommand(terminal),
     waitCommand(terminal),
   ];
   return commands.map(withClusterFlags);
@@ -109,12 +111,41 @@ function createCommand(terminal: Terminal): Command {
     });
 }
 
-function endCommand(terminal: Terminal, word: "resume" | "abort", description: string): Command {
-  return new Command(word)
+function resumeCommand(terminal: Terminal): Command {
+  return new Command("resume")
     .argument("<name>")
-    .description(description)
+    .description("Let the held guest run: the storage's owner has cut the disks")
     .action(async (name: string, flags: ClusterFlags) => {
-      await runOnCluster(flags, terminal, (cluster) => requestEnd({ cluster, terminal, name, word }));
+      await runOnCluster(flags, terminal, (cluster) => requestEnd({ cluster, terminal, name, word: "resume" }));
+    });
+}
+
+function abortCommand(terminal: Terminal): Command {
+  type Flags = ClusterFlags & {
+    all?: boolean;
+    allNamespaces?: boolean;
+    domain?: string;
+    dryRun?: boolean;
+    timeout: string;
+  };
+  return new Command("abort")
+    .argument("[name]")
+    .description("Give up: drop what was captured and let the guest run; --all before an uninstall")
+    .option("--all", "every DomainSnapshot under way in the namespace, and wait until each has ended")
+    .option("-A, --all-namespaces", "with --all: in all namespaces")
+    .option("--domain <name>", "with --all: only those of this Domain")
+    .option("--dry-run", "with --all: only say which")
+    .option("--timeout <duration>", "with --all: how long to wait for their ends", "2m")
+    .action(async (name: string | undefined, flags: Flags) => {
+      await runOnCluster(flags, terminal, async (cluster) => {
+        const { all = false, allNamespaces = false, domain, dryRun = false } = flags;
+        if ((name === undefined) !== all) {
+          throw new Failure("InvalidSpec", "abort: give the name of one DomainSnapshot, or --all");
+        }
+        if (name !== undefined) return await requestEnd({ cluster, terminal, name, word: "abort" });
+        const timeoutMilliseconds = parseDuration(flags.timeout);
+        return await abortAll({ cluster, terminal, allNamespaces, domain, dryRun, timeoutMilliseconds });
+      });
     });
 }
 

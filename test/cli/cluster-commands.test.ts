@@ -174,3 +174,44 @@ it("says what to do about bad input, in one line, and exits with 2", async () =>
     expect(run.err.join("")).not.toContain("\n");
   }
 });
+
+it("aborts all that are under way, as before an uninstall, and waits for each", async () => {
+  for (const name of ["all-held", "all-pending", "all-released", "all-over"]) await create(name);
+  await setStatus("all-held", { phase: "ManualStoragePending" });
+  await setStatus("all-released", { phase: "ManualStoragePending" });
+  await dsnap(["resume", "all-released"]);
+  await setStatus("all-over", { phase: "Completed" });
+  for (const earlier of (await dsnap(["list", "-o", "name"])).out) {
+    const name = earlier.split("/")[1] ?? "";
+    if (!name.startsWith("all-")) await plane.kubectl(["delete", "domainsnapshot", name, "-n", namespace]);
+  }
+
+  const dry = await dsnap(["abort", "--all", "--dry-run"]);
+  expect(dry).toMatchObject({ code: 0 });
+  expect(dry.out.toSorted()).toEqual([
+    "shop/all-held: ManualStoragePending, would be aborted",
+    "shop/all-pending: Pending, would be aborted",
+    "shop/all-released: ManualStoragePending, would be aborted",
+  ]);
+  expect((await dsnap(["abort", "--all", "--domain", "other"])).err).toEqual(["no DomainSnapshot is under way"]);
+
+  const run = dsnap(["abort", "--all", "-A", "--timeout", "30s"]);
+  // The test is operator and agent: each ends as its spec asks.
+  for (const name of ["all-held", "all-pending"]) {
+    const jsonpath = "--for=jsonpath={.spec.abort}=true";
+    await plane.kubectl(["wait", jsonpath, `domainsnapshot/${name}`, "-n", namespace, "--timeout=20s"]);
+    await setStatus(name, { phase: "Failed", error: aborted });
+  }
+  await setStatus("all-released", { phase: "Completed" });
+  const { out, code } = await run;
+  expect(out.toSorted()).toEqual(["shop/all-held: Failed", "shop/all-pending: Failed", "shop/all-released: Completed"]);
+  expect(code).toBe(0);
+});
+
+it("says which snapshot did not end in time, and takes a name or --all", async () => {
+  await create("stuck");
+  const late = await dsnap(["abort", "--all", "--timeout", "1s"]);
+  expect(late).toMatchObject({ code: 1, err: [expect.stringContaining("shop/stuck")] });
+  expect(await dsnap(["abort"])).toMatchObject({ code: 2, err: [expect.stringContaining("--all")] });
+  expect(await dsnap(["abort", "stuck", "--all"])).toMatchObject({ code: 2 });
+});
