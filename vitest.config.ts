@@ -2,7 +2,7 @@
 
 import { defineConfig } from "vitest/config";
 
-const unit = ["src/**/*.test.ts", "test/{unit,architecture,simulation}/**/*.test.ts"];
+const unit = ["src/**/*.test.ts", "test/{unit,architecture}/**/*.test.ts"];
 const slow = ["test/**/*.slow.test.ts"];
 
 export default defineConfig({

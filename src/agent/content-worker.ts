@@ -155,6 +155,8 @@ export class EngineContentWorker implements ContentWorker<DomainPublisher> {
           if (store.isSynced) throw replaced;
           throw new Failure("AgentLost", "the Contents are not listed yet", { retryable: true });
         }
+        // What ended for its reader has ended, whatever a rollback that was tried again came to.
+        if (isTerminal(content.status)) return;
         const { name, generation } = content.metadata;
         const whole = { ...status, ...(generation !== undefined && { observedGeneration: generation }) };
         const options = { fieldManager, force: true, signal: writeSignal };

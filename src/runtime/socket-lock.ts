@@ -50,7 +50,8 @@ export class SocketLock implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.#path, { force: true });
+    // A name that stays is taken over by the next: nobody listens behind it.
+    await rm(this.#path, { force: true }).catch(() => undefined);
     await new Promise((resolve) => this.#server.close(resolve));
   }
 }

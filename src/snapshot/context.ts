@@ -111,11 +111,14 @@ export class SnapshotContext {
     return await this.#openGuest(signal);
   }
 
-  /** After a broken link: the same QEMU through a new session, which is ours to close. */
-  async replaceGuest(guest: Guest): Promise<void> {
-    const before = this.#guest;
+  /** Ends the present session: a monitor serves one client, and one that hangs would keep the next from it. */
+  async closeGuest(): Promise<void> {
+    await this.#guest?.[Symbol.asyncDispose]();
+  }
+
+  /** The same QEMU through a new session, which is ours to close. */
+  replaceGuest(guest: Guest): void {
     this.#guest = guest;
-    await before?.[Symbol.asyncDispose]();
   }
 
   async closeReplaced(): Promise<void> {

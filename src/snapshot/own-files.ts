@@ -46,6 +46,8 @@ export class OwnFiles {
   async create(kind: OwnFileKind, path: string): Promise<void> {
     const hidden = this.hidden(path);
     try {
+      // Ours by its name: left by a try of this very snapshot that failed half-way.
+      await rm(hidden, { force: true });
       const file = await open(hidden, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600);
       try {
         const { dev, ino } = await file.stat({ bigint: true });
@@ -56,7 +58,7 @@ export class OwnFiles {
         await file.close();
       }
     } catch (error) {
-      if (!this.#files.has(path) && errorCode(error) !== "EEXIST") await rm(hidden, { force: true }).catch(() => {});
+      if (!this.#files.has(path)) await rm(hidden, { force: true }).catch(() => {});
       throw fileFailure(error, `cannot create ${path}`);
     }
   }

@@ -46,10 +46,10 @@ export interface Recollection {
   readonly ending: Ending | undefined;
 }
 
-/** Undefined for a journal whose first line is torn: nothing was done. Throws Failure for a layout of another version. */
+/** Undefined for a journal whose first line is torn or was never written: nothing was done. Throws Failure for a layout of another version. */
 export function recollect(entries: readonly JournalEntry[]): Recollection | undefined {
   const [first] = entries;
-  if (first === undefined) return undefined;
+  if (first?.event !== "begin") return undefined;
   const beginning = data<Beginning>(first);
   if (beginning?.version !== journalVersion) {
     throw new Failure(

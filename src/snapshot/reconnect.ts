@@ -19,6 +19,7 @@ export async function reconnect(context: SnapshotContext, signal?: AbortSignal):
   const { clock, log, job } = context;
   const startedAt = clock.monotonic();
   let saidAt = startedAt;
+  await context.closeGuest();
   for (;;) {
     try {
       const guest = await context.openGuest(signal);
@@ -28,7 +29,7 @@ export async function reconnect(context: SnapshotContext, signal?: AbortSignal):
         await guest[Symbol.asyncDispose]();
         throw error;
       }
-      await context.replaceGuest(guest);
+      context.replaceGuest(guest);
       return await context.standstill.afterGap();
     } catch (error) {
       signal?.throwIfAborted();

@@ -16,6 +16,7 @@ import { finish } from "./steps/finish.ts";
 import { wake } from "./steps/freeze.ts";
 import { hold } from "./steps/hold.ts";
 import { resume } from "./steps/resume.ts";
+import { switchDisks } from "./steps/switch-disks.ts";
 
 /**
  * Takes the snapshot `uid` up where its journal ends, and ends it or hands its hold over again. Resolves with its report;
@@ -79,16 +80,29 @@ async function carryOn(context: SnapshotContext, known: Recollection, options: R
     log.warn({ err: known.failure }, "a rollback that was begun goes on");
     return await takeBack(context, known.failure);
   }
-  const next = laterStep(known);
+  const next = (await stillSwitched(context, known)) ? laterStep(known) : undefined;
   if (next === undefined) {
     const step = known.begun.at(-1);
     return await takeBack(
       context,
-      new Failure("AgentLost", `the agent was ended during ${step}, before the hold; everything was taken back`),
+      new Failure("AgentLost", `the agent was ended during ${step}; everything was taken back`),
     );
   }
   log.warn({ from: next }, "a snapshot that another process began is taken up");
   await carryOut(context, { leaving: options.signal, onLeave: options.onLeave ?? "Abort", from: next });
+}
+
+/** False if a rollback was begun whose note could not be written: the disks are off their overlays. */
+async function stillSwitched(context: SnapshotContext, { done }: Recollection): Promise<boolean> {
+  if (!done.has(switchDisks.name)) return true;
+  try {
+    const graph = await context.guest.blockGraph();
+    return context.prepared.overlays.every(({ node }) => graph.parents(node).length > 0);
+  } catch (error) {
+    // A hold is not given up because one question was not answered.
+    context.log.warn({ err: error }, "cannot look at the guest's disks");
+    return true;
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 // The faults that the real parts cannot be made to have on demand: every command refused, unanswered or cut off, on the
 // simulated guest, and the property test's runs.
 
+import { calm as base, keepsPromises } from "../simulation/arbitrary-scenario.ts";
 import { play, type Scenario } from "../simulation/scenario.ts";
 import { faultKinds } from "../simulation/simulated-process.ts";
 
@@ -11,24 +12,20 @@ export interface SimulatedCell {
   readonly broken: readonly string[];
 }
 
-export async function* playSimulatedCells(_options: { runs: number }): AsyncGenerator<SimulatedCell> {
+export async function* playSimulatedCells(options: { runs: number }): AsyncGenerator<SimulatedCell> {
+  yield* playEveryCommand();
+  const startedAt = performance.now();
+  const broken: string[] = [];
+  await keepsPromises(options.runs, play).catch((error: unknown) => broken.push(String(error)));
+  const seconds = (performance.now() - startedAt) / 1000;
+  yield { name: `${options.runs} random scenarios on the simulated guest`, end: "played", seconds, broken };
+}
+
+async function* playEveryCommand(): AsyncGenerator<SimulatedCell> {
   for (const major of [7, 10] as const) {
     for (const capture of ["paused", "live"] as const) {
       for (const word of ["Released", "Aborted"] as const) {
-        const calm: Scenario = {
-          ...{
-            major,
-            capture,
-            memory: true,
-            ranBefore: true,
-            drive: false,
-            manual: true,
-            announce: false,
-            lent: false,
-          },
-          decision: { word, afterSeconds: 5 },
-          lives: [[]],
-        };
+        const calm: Scenario = { ...base, major, capture, decision: { word, afterSeconds: 5 } };
         const commands = (await play(calm)).commands;
         for (const kind of faultKinds) {
           const startedAt = performance.now();

@@ -65,6 +65,8 @@ export class SimulatedGuest {
   readonly uuid = "0f6b3c1e-64a5-4d62-9d0e-5f2b3a1c7d90";
   readonly version: { major: number; minor: number; micro: number; package: string };
   alive = true;
+  /** The session that is being served: a monitor has one client at a time. */
+  session: object | undefined;
   runState: string;
   counter = 0;
   devices: Device[] = [];
@@ -143,6 +145,7 @@ export class SimulatedGuest {
   /** QEMU is started again behind the same socket, with the same UUID and the images it was on. */
   startAgain(): void {
     this.alive = true;
+    this.session = undefined;
     this.objects.clear();
     this.jobs.clear();
     this.parameters = { ...initialParameters };

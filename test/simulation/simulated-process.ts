@@ -39,6 +39,7 @@ export class SimulatedProcess {
   readonly #time: AutoClock;
   readonly #faults: readonly Fault[];
   readonly #death = Promise.withResolvers<void>();
+  readonly #sessions = new Set<object>();
   #dead = false;
 
   constructor(options: { guest: SimulatedGuest; time: AutoClock; faults: readonly Fault[] }) {
@@ -63,14 +64,24 @@ export class SimulatedProcess {
 
   /** SIGKILL: nothing that this process awaits ever comes. */
   crash(): void {
+    this.end();
     this.#dead = true;
     this.#death.resolve();
+  }
+
+  /** The kernel closes what a process leaves open. */
+  end(): void {
+    if (this.#sessions.has(this.#guest.session ?? {})) this.#guest.session = undefined;
   }
 
   async openGuest(): Promise<Guest> {
     if (this.#dead) return await never();
     if (!this.#guest.alive) throw gone();
     await Promise.resolve();
+    if (this.#guest.session !== undefined) {
+      await this.clock.sleep(2000);
+      throw new Failure("MonitorBusy", "no greeting; another client holds this monitor", { retryable: true });
+    }
     return new Guest({ connection: this.#connect(), monitorPath: "/simulated/monitor", clock: this.clock });
   }
 
@@ -78,8 +89,12 @@ export class SimulatedProcess {
     const listeners = new Map<string, Set<(event: QmpEvent) => void>>();
     const closed = Promise.withResolvers<Failure>();
     let open = true;
+    const session = {};
+    this.#sessions.add(session);
+    this.#guest.session = session;
     const close = (reason: Failure) => {
       open = false;
+      if (this.#guest.session === session) this.#guest.session = undefined;
       unsubscribe();
       closed.resolve(reason);
     };

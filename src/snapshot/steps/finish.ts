@@ -21,6 +21,9 @@ export const finish: Step = {
       context.report.pause = pauseFigures(context);
       context.update({ manifest: context.shown(await writeManifest(context)) });
     } catch (error) {
+      await removeManifest(context).catch((left: unknown) =>
+        context.log.warn({ err: left }, "half a manifest is left"),
+      );
       const { reason, message } = fileFailure(error, "the manifest");
       context.verdict ??= new Failure(
         reason,
