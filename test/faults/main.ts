@@ -36,13 +36,20 @@ const show = (name: string, end: string, seconds: number, broken: readonly strin
   for (const what of broken) process.stdout.write(`       ${what}\n`);
 };
 
-{
-  await using lab = await FaultLab.start((line) => process.stdout.write(`     ${line}\n`));
-  for (const cell of cells) {
+const startLab = async () => await FaultLab.start((line) => process.stdout.write(`     ${line}\n`));
+let lab = await startLab();
+for (const cell of cells) {
+  try {
     const { end, seconds, broken } = await lab.play(cell);
     show(cellName(cell), end, seconds, broken);
+  } catch (error) {
+    // The system could not be made whole again: the cells after it get a new one.
+    show(cellName(cell), "broken system", 0, [String(error).slice(0, 300)]);
+    await lab[Symbol.asyncDispose]();
+    lab = await startLab();
   }
 }
+await lab[Symbol.asyncDispose]();
 if (only === undefined) {
   for await (const { name, end, seconds, broken } of playSimulatedCells({ runs: Number(flags.runs) }))
     show(name, end, seconds, broken);

@@ -2,6 +2,7 @@
 // simulated guest, and the property test's runs.
 
 import { calm as base, keepsPromises } from "../simulation/arbitrary-scenario.ts";
+import { errnos } from "../simulation/file-faults.ts";
 import { play, type Scenario } from "../simulation/scenario.ts";
 import { faultKinds } from "../simulation/simulated-process.ts";
 
@@ -14,11 +15,29 @@ export interface SimulatedCell {
 
 export async function* playSimulatedCells(options: { runs: number }): AsyncGenerator<SimulatedCell> {
   yield* playEveryCommand();
+  yield* playEveryFileOperation();
   const startedAt = performance.now();
   const broken: string[] = [];
   await keepsPromises(options.runs, play).catch((error: unknown) => broken.push(String(error)));
   const seconds = (performance.now() - startedAt) / 1000;
   yield { name: `${options.runs} random scenarios on the simulated guest`, end: "played", seconds, broken };
+}
+
+async function* playEveryFileOperation(): AsyncGenerator<SimulatedCell> {
+  for (const errno of errnos) {
+    for (const lasts of [false, true]) {
+      const startedAt = performance.now();
+      const { operations } = await play(base);
+      const broken: string[] = [];
+      for (const [at, operation] of operations.entries()) {
+        const outcome = await play({ ...base, file: { at, errno, lasts } });
+        broken.push(...outcome.broken.map((what) => `${operation} (${at}): ${what}`));
+      }
+      const seconds = (performance.now() - startedAt) / 1000;
+      const how = lasts ? "from each on" : "once, at each";
+      yield { name: `${errno} ${how} of ${operations.length} file operations`, end: "played", seconds, broken };
+    }
+  }
 }
 
 async function* playEveryCommand(): AsyncGenerator<SimulatedCell> {
