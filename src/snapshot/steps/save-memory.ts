@@ -8,6 +8,7 @@ import type { Step } from "../step.ts";
 import { memoryFile } from "./prepare-memory.ts";
 
 const stalledMilliseconds = 30_000;
+const stuckMilliseconds = 60_000;
 /** A guest that dirties faster than it is saved writes the same pages again and again: stop it at this multiple. */
 const liveSizeFactor = 3;
 const assumedBytesPerSecond = 50_000_000;
@@ -58,7 +59,28 @@ export const saveMemory: Step = {
   async undo(context, signal) {
     await new Migration({ guest: context.guest, clock: context.clock }).cancel(signal);
   },
+  /** Until the writer has ended QEMU takes no settings, and its file is not ours to remove. */
+  async cleanUp(context) {
+    await endMigration(context);
+  },
 };
+
+async function endMigration(context: SnapshotContext): Promise<void> {
+  const { guest, clock } = context;
+  const over = new AbortController();
+  const stuck = clock.sleep(stuckMilliseconds, over.signal).then(() => {
+    throw new Failure(
+      "MemorySaveFailed",
+      `QEMU is still writing to ${memoryFile(context)} after ${stuckMilliseconds / 1000} s; its storage hangs`,
+    );
+  });
+  stuck.catch(() => undefined);
+  try {
+    await Promise.race([new Migration({ guest, clock }).cancel(over.signal), stuck]);
+  } finally {
+    over.abort();
+  }
+}
 
 /** Watches a save: no progress, too long, too large. */
 class BoundedSave {
