@@ -95,6 +95,33 @@ export class FaultLab implements AsyncDisposable {
     return { end, seconds: (performance.now() - startedAt) / 1000, broken };
   }
 
+  /**
+   * Holds a guest that nobody resumes, with a part of the system away; `end` says how long after its deadline it ran, by
+   * the node's own times.
+   */
+  async playDeadline(away: "nothing" | FaultName): Promise<CellResult> {
+    this.#count += 1;
+    const name = `cell-${this.#count}`;
+    const startedAt = performance.now();
+    const broken: string[] = [];
+    let end = "none";
+    try {
+      await this.#stack.plane.apply(manifest(name, { capture: "paused", holdSeconds: 8 }));
+      await this.#stack.until(name, "held", isHeldOrEnded, endMilliseconds);
+      if (away !== "nothing") await this.#strike(away);
+      await this.#giveBack;
+      const { status } = await this.#stack.until(name, "ended", isEnded, endMilliseconds);
+      const lateMilliseconds = Date.parse(status?.resumedAt ?? "") - Date.parse(status?.holdDeadline ?? "");
+      end = `${status?.error?.reason}, ${lateMilliseconds} ms beyond the deadline`;
+      if (status?.error?.reason !== "HoldExpired") broken.push(`ended ${status?.error?.reason}`);
+      await this.#stack.guest.waitForMoreTicks(3).catch(() => broken.push("the guest stands still"));
+    } catch (error) {
+      broken.push(error instanceof Error ? error.message.slice(0, 400) : String(error));
+    }
+    await this.#mend();
+    return { end, seconds: (performance.now() - startedAt) / 1000, broken };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack[Symbol.asyncDispose]();
     await this.#monitor[Symbol.asyncDispose]();
@@ -277,7 +304,8 @@ export class FaultLab implements AsyncDisposable {
   }
 }
 
-function manifest(name: string, { capture }: Cell): string {
+function manifest(name: string, options: { capture: Cell["capture"]; holdSeconds?: number }): string {
+  const { capture, holdSeconds = 100 } = options;
   return JSON.stringify({
     apiVersion: "domainsnapshot.io/v1alpha1",
     kind: "DomainSnapshot",
@@ -291,7 +319,7 @@ function manifest(name: string, { capture }: Cell): string {
         { name: "vdb", snapshot: "external" },
         { name: "vdc", snapshot: "none" },
       ],
-      hold: { timeoutSeconds: 100, onTimeout: "Resume" },
+      hold: { timeoutSeconds: holdSeconds, onTimeout: "Resume" },
     },
   });
 }

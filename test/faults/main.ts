@@ -49,6 +49,11 @@ for (const cell of cells) {
     lab = await startLab();
   }
 }
+for (const away of ["nothing", "operatorKilled", "apiServerStopped", "agentKilled"] as const) {
+  if (only !== undefined && !"deadline".includes(only)) break;
+  const { end, seconds, broken } = await lab.playDeadline(away);
+  show(`deadline with ${away === "nothing" ? "everything there" : away}`, end, seconds, broken);
+}
 await lab[Symbol.asyncDispose]();
 if (only === undefined) {
   for await (const { name, end, seconds, broken } of playSimulatedCells({ runs: Number(flags.runs) }))
