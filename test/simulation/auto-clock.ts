@@ -1,11 +1,7 @@
 // A clock that jumps to the next sleeper as soon as nothing else is left to do: hours pass in milliseconds, in order.
 
 import type { Clock } from "../../src/runtime/clock.ts";
-
-interface Sleeper {
-  readonly at: number;
-  readonly wake: () => void;
-}
+import { Sleepers } from "../support/sleepers.ts";
 
 /** Work in the kernel or in a child process: time stands still until it is done. */
 const outside: ReadonlySet<string> = new Set([
@@ -25,7 +21,7 @@ const quietTurns = 3;
 export class AutoClock implements Clock {
   #monotonic = 0;
   #jump = 0;
-  readonly #sleepers = new Set<Sleeper>();
+  readonly #sleepers = new Sleepers();
   readonly #resting: number;
   #driving = false;
 
@@ -46,24 +42,10 @@ export class AutoClock implements Clock {
     this.#jump += milliseconds;
   }
 
-  sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(signal.reason);
-      const onAbort = () => {
-        this.#sleepers.delete(sleeper);
-        reject(signal?.reason);
-      };
-      const sleeper: Sleeper = {
-        at: this.#monotonic + Math.max(0, milliseconds),
-        wake: () => {
-          signal?.removeEventListener("abort", onAbort);
-          resolve();
-        },
-      };
-      this.#sleepers.add(sleeper);
-      signal?.addEventListener("abort", onAbort, { once: true });
-      void this.#drive();
-    });
+  async sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
+    const asleep = this.#sleepers.sleep(this.#monotonic + Math.max(0, milliseconds), signal);
+    void this.#drive();
+    await asleep;
   }
 
   async #drive(): Promise<void> {
@@ -74,10 +56,8 @@ export class AutoClock implements Clock {
         await new Promise((resolve) => setImmediate(resolve));
         if (this.#busy()) quiet = -1;
       }
-      let next: Sleeper | undefined;
-      for (const sleeper of this.#sleepers) if (next === undefined || sleeper.at < next.at) next = sleeper;
+      const next = this.#sleepers.takeEarliest();
       if (next === undefined) break;
-      this.#sleepers.delete(next);
       this.#monotonic = Math.max(this.#monotonic, next.at);
       next.wake();
     }

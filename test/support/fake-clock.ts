@@ -1,16 +1,12 @@
 // A clock that stands still until it is told to advance: sleepers wake in the order of their times, one after another.
 
 import type { Clock } from "../../src/runtime/clock.ts";
-
-interface Sleeper {
-  readonly at: number;
-  readonly wake: () => void;
-}
+import { Sleepers } from "./sleepers.ts";
 
 export class FakeClock implements Clock {
   #monotonic = 0;
   #wall: number;
-  readonly #sleepers = new Set<Sleeper>();
+  readonly #sleepers = new Sleepers();
 
   constructor(options: { startMilliseconds?: number } = {}) {
     this.#wall = options.startMilliseconds ?? Date.UTC(2026, 0, 1);
@@ -35,44 +31,20 @@ export class FakeClock implements Clock {
   }
 
   sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(signal.reason);
-      const onAbort = () => {
-        this.#sleepers.delete(sleeper);
-        reject(signal?.reason);
-      };
-      const sleeper: Sleeper = {
-        at: this.#monotonic + Math.max(0, milliseconds),
-        wake: () => {
-          signal?.removeEventListener("abort", onAbort);
-          resolve();
-        },
-      };
-      this.#sleepers.add(sleeper);
-      signal?.addEventListener("abort", onAbort, { once: true });
-    });
+    return this.#sleepers.sleep(this.#monotonic + Math.max(0, milliseconds), signal);
   }
 
   /** Moves time on, waking each sleeper at its own time and letting what it started settle before the next. */
   async advance(milliseconds: number): Promise<void> {
     const end = this.#monotonic + milliseconds;
     await settle();
-    for (let next = this.#earliest(end); next !== undefined; next = this.#earliest(end)) {
-      this.#sleepers.delete(next);
+    for (let next = this.#sleepers.takeEarliest(end); next !== undefined; next = this.#sleepers.takeEarliest(end)) {
       this.#monotonic = Math.max(this.#monotonic, next.at);
       next.wake();
       await settle();
     }
     this.#monotonic = end;
     await settle();
-  }
-
-  #earliest(end: number): Sleeper | undefined {
-    let earliest: Sleeper | undefined;
-    for (const sleeper of this.#sleepers) {
-      if (sleeper.at <= end && (earliest === undefined || sleeper.at < earliest.at)) earliest = sleeper;
-    }
-    return earliest;
   }
 }
 
