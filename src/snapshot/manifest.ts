@@ -1,11 +1,11 @@
 // What a person with nothing but the files needs for a restore: snapshot.json and libvirt's domainsnapshot.xml.
 
-import { createHash } from "node:crypto";
-import { constants, createReadStream } from "node:fs";
+import { constants } from "node:fs";
 import { open, readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { SnapshotContext } from "./context.ts";
 import { domainSnapshotXml } from "./domain-snapshot-xml.ts";
+import { fileDigest } from "./file-digest.ts";
 
 /** Version of the manifest's layout. */
 const manifestVersion = 1;
@@ -58,7 +58,7 @@ async function content(context: SnapshotContext): Promise<object> {
           file: prepared.memoryFile,
           format: memoryWriter.format,
           offsetBytes: memoryWriter.offsetBytes,
-          ...(await digest(prepared.memoryFile)),
+          ...(await fileDigest(prepared.memoryFile)),
         };
   return {
     version: manifestVersion,
@@ -115,15 +115,4 @@ async function content(context: SnapshotContext): Promise<object> {
         },
       }),
   };
-}
-
-/** Length and SHA-256 of a file; read while the guest runs. */
-async function digest(path: string): Promise<{ readonly sizeBytes: number; readonly sha256: string }> {
-  const hash = createHash("sha256");
-  let sizeBytes = 0;
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
-    hash.update(chunk);
-    sizeBytes += chunk.length;
-  }
-  return { sizeBytes, sha256: hash.digest("hex") };
 }
