@@ -1,8 +1,8 @@
 // The status of a Domain, computed from what was seen of its guest: pure, so that equal sights give equal statuses.
 
 import { isDeepStrictEqual } from "node:util";
+import { type Observation, stampConditions } from "../api/v1alpha1/condition-set.ts";
 import type { Domain, DomainStatus } from "../api/v1alpha1/domain.ts";
-import type { Condition } from "../api/v1alpha1/fields.ts";
 import type { DomainState, GuestObservation } from "./guest-observation.ts";
 import type { ImageVerdict } from "./image-record.ts";
 
@@ -20,14 +20,11 @@ export interface DomainSight {
 /** The condition types that the agent owns; others on the object are other people's. */
 const ownConditions: ReadonlySet<string> = new Set(["Ready", "DiskImageChanged"]);
 
-/** The wanted status. `previous` gives each condition its lastTransitionTime as long as its status stays. */
-export function domainStatus(sight: DomainSight, previous: DomainStatus | undefined, now: string): DomainStatus {
+/** The wanted status. `actual` gives each condition its lastTransitionTime as long as its status stays. */
+export function domainStatus(sight: DomainSight, actual: Domain | undefined, now: number): DomainStatus {
+  const previous = actual?.status;
   const wanted = [ready(sight), diskImageChanged(sight.images)].filter((condition) => condition !== undefined);
-  const conditions = wanted.map((condition) => {
-    const before = previous?.conditions?.find((other) => other.type === condition.type);
-    const lastTransitionTime = before?.status === condition.status ? before.lastTransitionTime : now;
-    return { ...condition, lastTransitionTime };
-  });
+  const conditions = stampConditions(wanted, previous?.conditions, { generation: actual?.metadata.generation, now });
   const { observation } = sight;
   return {
     state: sight.state,
@@ -68,13 +65,13 @@ function comparable(status: DomainStatus | undefined): unknown {
     disks: disks.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
     captureModes: captureModes.toSorted(),
     conditions: own
-      // The server may print a time in another form; the status and the text are what counts.
-      .map(({ type, status: value, reason, message }) => ({ type, status: value, reason, message }))
+      // The server may print a time in another form; the status, the text and what it is about are what counts.
+      .map(({ lastTransitionTime: _when, ...said }) => said)
       .toSorted((a, b) => (a.type < b.type ? -1 : 1)),
   };
 }
 
-function ready(sight: DomainSight): Omit<Condition, "lastTransitionTime"> {
+function ready(sight: DomainSight): Observation {
   const { unavailable } = sight;
   if (unavailable !== undefined) return { type: "Ready", status: "False", ...unavailable };
   return {
@@ -85,7 +82,7 @@ function ready(sight: DomainSight): Omit<Condition, "lastTransitionTime"> {
   };
 }
 
-function diskImageChanged(verdict: ImageVerdict): Omit<Condition, "lastTransitionTime"> | undefined {
+function diskImageChanged(verdict: ImageVerdict): Observation | undefined {
   switch (verdict.is) {
     case "settled":
       return undefined;

@@ -97,6 +97,16 @@ describe("the Domain object of a guest", () => {
     expect(ready()?.lastTransitionTime).not.toBe(before?.lastTransitionTime);
   });
 
+  test("a condition says which generation of the Domain it is about, also after the guest was replaced", async () => {
+    const { clock, writer, ready } = await writing();
+    writer.publish(uuid, running);
+    await clock.advance(10);
+    expect(ready()?.observedGeneration).toBe(1);
+    writer.publish("5f3c1c0e-8a52-4b0e-9d0f-0d6b1f6c1a02", running);
+    await clock.advance(5000);
+    expect(ready()?.observedGeneration).toBe(2);
+  });
+
   test("a guest that is away leaves what was seen of it", async () => {
     const { clock, writer, stored } = await writing();
     writer.publish(uuid, running);

@@ -3,7 +3,7 @@
 import type { Domain, DomainStatus } from "../api/v1alpha1/domain.ts";
 import type { ResourceClient } from "../kube/resource-client.ts";
 import type { Store } from "../kube/store.ts";
-import { type Clock, microTime } from "../runtime/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { Failure } from "../runtime/failure.ts";
 import type { Logger } from "../runtime/log.ts";
 import { type DomainSight, domainStatus, showsStatus } from "./domain-status.ts";
@@ -84,7 +84,7 @@ export class DomainWriter {
   }
 
   #status(wanted: Wanted, actual: Domain | undefined): DomainStatus {
-    return domainStatus(wanted.sight, actual?.status, microTime(this.#options.clock.now()).slice(0, 19).concat("Z"));
+    return domainStatus(wanted.sight, actual, this.#options.clock.now());
   }
 
   async #write(wanted: Wanted, signal: AbortSignal): Promise<void> {

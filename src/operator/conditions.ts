@@ -1,16 +1,9 @@
 // The conditions of a DomainSnapshot: Ready, Reconciling and Stalled exactly as kstatus reads them, and observations.
 // kstatus: Reconciling=True is in progress, Stalled=True is failed, then Ready decides; absent is not the same as False.
 
+import type { Observation } from "../api/v1alpha1/condition-set.ts";
 import type { ContentStatus, DomainSnapshotContent } from "../api/v1alpha1/domain-snapshot-content.ts";
-import type { Condition, Phase } from "../api/v1alpha1/fields.ts";
-
-/** A condition before it is compared with the one in the status. */
-export interface Observation {
-  readonly type: string;
-  readonly status: "True" | "False" | "Unknown";
-  readonly reason: string;
-  readonly message: string;
-}
+import type { Phase } from "../api/v1alpha1/fields.ts";
 
 /** Why the object is where it is: the reason and message that Ready carries. */
 export interface Cause {
@@ -122,29 +115,4 @@ function hold(content: DomainSnapshotContent, status: ContentStatus, phase: Phas
   }
   const reason = phase === "Failed" ? (status.error?.reason ?? "Failed") : "Released";
   return [{ type, status: "False", reason, message: "the hold has ended" }];
-}
-
-/** Turns observations into conditions; lastTransitionTime moves only when the status of a condition flips. */
-export function stampConditions(
-  observations: readonly Observation[],
-  previous: readonly Condition[] | undefined,
-  stamp: { readonly generation: number; readonly now: number },
-): Condition[] {
-  return observations.map((observation) => {
-    const before = previous?.find((condition) => condition.type === observation.type);
-    const unchanged = before !== undefined && before.status === observation.status;
-    return {
-      type: observation.type,
-      status: observation.status,
-      observedGeneration: stamp.generation,
-      lastTransitionTime: unchanged ? before.lastTransitionTime : wholeSeconds(stamp.now),
-      reason: observation.reason,
-      message: observation.message.slice(0, 32_768),
-    };
-  });
-}
-
-/** metav1.Time has no fractions. */
-function wholeSeconds(epochMilliseconds: number): string {
-  return new Date(epochMilliseconds).toISOString().replace(/\.\d+Z$/, "Z");
 }

@@ -1,12 +1,12 @@
 // Domains of nodes whose agent is lost: nobody else can say that what their status shows is no longer known to be true.
 
+import { stampConditions } from "../api/v1alpha1/condition-set.ts";
 import type { Domain } from "../api/v1alpha1/domain.ts";
 import type { ReconcileContext, ReconcileResult } from "../kube/controller.ts";
 import { StatusWriter } from "../kube/status-writer.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { AgentPresence } from "./agent-presence.ts";
 import type { Kind } from "./cluster-view.ts";
-import { stampConditions } from "./conditions.ts";
 import { agentLeaseName, fieldManager } from "./names.ts";
 
 export class DomainReconciler {

@@ -1,9 +1,10 @@
 // DomainSnapshot + Content + what the operator knows -> the status users see. Pure; the only place that makes a status.
 
+import { stampConditions } from "../api/v1alpha1/condition-set.ts";
 import type { DomainSnapshot, DomainSnapshotStatus } from "../api/v1alpha1/domain-snapshot.ts";
 import type { ContentStatus, DomainSnapshotContent } from "../api/v1alpha1/domain-snapshot-content.ts";
 import type { Phase } from "../api/v1alpha1/fields.ts";
-import { type Cause, healthConditions, observedConditions, stampConditions } from "./conditions.ts";
+import { type Cause, healthConditions, observedConditions } from "./conditions.ts";
 import type { Latch } from "./latch.ts";
 import { isTerminal } from "./phases.ts";
 

@@ -1,26 +1,35 @@
-// Sets one condition in a list as metav1 wants it: lastTransitionTime moves only when the status flips.
+// The conditions of a status as metav1 wants them: lastTransitionTime moves only when a condition's status flips.
 
 import type { Condition } from "./fields.ts";
 
-/** A condition without its time, which the list decides. */
-export type ConditionUpdate = Omit<Condition, "lastTransitionTime">;
+/** A condition as its owner sees it now; the rest is stamped. */
+export type Observation = Readonly<Omit<Condition, "lastTransitionTime" | "observedGeneration">>;
 
 /**
- * Returns the list with the condition added or replaced, and the others as they were, in their order.
+ * The conditions that say just what was observed: those of `previous` that are observed again keep their place, new ones
+ * come after them, and what is not observed any more is dropped. `generation` is the metadata.generation that was looked at,
  * `now` is wall-clock milliseconds; metav1.Time has no fractions.
  */
-export function setCondition(conditions: readonly Condition[], update: ConditionUpdate, now: number): Condition[] {
-  const before = conditions.find((condition) => condition.type === update.type);
-  const lastTransitionTime = before?.status === update.status ? before.lastTransitionTime : wholeSeconds(now);
-  const after = { ...update, message: update.message.slice(0, 32_768), lastTransitionTime };
-  return before === undefined
-    ? [...conditions, after]
-    : conditions.map((condition) => (condition === before ? after : condition));
-}
-
-/** The condition of that type, if it is set. */
-export function findCondition(conditions: readonly Condition[] | undefined, type: string): Condition | undefined {
-  return conditions?.find((condition) => condition.type === type);
+export function stampConditions(
+  observations: readonly Observation[],
+  previous: readonly Condition[] | undefined,
+  stamp: { readonly generation: number | undefined; readonly now: number },
+): Condition[] {
+  const places = new Map(previous?.map((condition, place) => [condition.type, place]));
+  const placeOf = (observation: Observation) => places.get(observation.type) ?? places.size;
+  return observations
+    .toSorted((a, b) => placeOf(a) - placeOf(b))
+    .map(({ type, status, reason, message }) => {
+      const before = previous?.find((condition) => condition.type === type);
+      return {
+        type,
+        status,
+        ...(stamp.generation !== undefined && { observedGeneration: stamp.generation }),
+        lastTransitionTime: before?.status === status ? before.lastTransitionTime : wholeSeconds(stamp.now),
+        reason,
+        message: message.slice(0, 32_768),
+      };
+    });
 }
 
 function wholeSeconds(epochMilliseconds: number): string {
