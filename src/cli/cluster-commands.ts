@@ -131,10 +131,13 @@ function abortCommand(terminal: Terminal): Command {
   return new Command("abort")
     .argument("[name]")
     .description("Give up: drop what was captured and let the guest run; --all before an uninstall")
-    .option("--all", "every DomainSnapshot under way in the namespace, and wait until each has ended")
+    .option(
+      "--all",
+      "every DomainSnapshot under way in the namespace, and wait; exit code 0 only if every guest is released",
+    )
     .option("-A, --all-namespaces", "with --all: in all namespaces")
     .option("--domain <name>", "with --all: only those of this Domain")
-    .option("--dry-run", "with --all: only say which")
+    .option("--dry-run", "with --all: only list them")
     .option("--timeout <duration>", "with --all: how long to wait for their ends", "2m")
     .action(async (name: string | undefined, flags: Flags) => {
       await runOnCluster(flags, terminal, async (cluster) => {
@@ -142,9 +145,13 @@ function abortCommand(terminal: Terminal): Command {
         if ((name === undefined) !== all) {
           throw new Failure("InvalidSpec", "abort: give the name of one DomainSnapshot, or --all");
         }
+        // Ignored, a --dry-run would abort.
+        if (!all && (allNamespaces || domain !== undefined || dryRun)) {
+          throw new Failure("InvalidSpec", "abort: --all-namespaces, --domain and --dry-run go with --all only");
+        }
         if (name !== undefined) return await requestEnd({ cluster, terminal, name, word: "abort" });
         const timeoutMilliseconds = parseDuration(flags.timeout);
-        return await abortAll({ cluster, terminal, allNamespaces, domain, dryRun, timeoutMilliseconds });
+        return await abortAll({ cluster, terminal, allNamespaces, domain, dryRun, timeoutMilliseconds, clock });
       });
     });
 }

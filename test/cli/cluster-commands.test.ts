@@ -191,7 +191,7 @@ it("aborts all that are under way, as before an uninstall, and waits for each", 
   expect(dry.out.toSorted()).toEqual([
     "shop/all-held: ManualStoragePending, would be aborted",
     "shop/all-pending: Pending, would be aborted",
-    "shop/all-released: ManualStoragePending, would be aborted",
+    "shop/all-released: ManualStoragePending, resumed already, would be waited for",
   ]);
   expect((await dsnap(["abort", "--all", "--domain", "other"])).err).toEqual(["no DomainSnapshot is under way"]);
 
@@ -204,8 +204,28 @@ it("aborts all that are under way, as before an uninstall, and waits for each", 
   }
   await setStatus("all-released", { phase: "Completed" });
   const { out, code } = await run;
+  const released = await plane.kubectl(["get", "domainsnapshot", "all-released", "-n", namespace, "-o", "json"]);
+  expect(JSON.parse(released)).toMatchObject({ spec: expect.not.objectContaining({ abort: true }) });
   expect(out.toSorted()).toEqual(["shop/all-held: Failed", "shop/all-pending: Failed", "shop/all-released: Completed"]);
   expect(code).toBe(0);
+});
+
+it("fails if a guest may stand still after its snapshot has ended, and says which", async () => {
+  await create("doubtful");
+  const [startedAt, pausedAt] = ["2026-01-01T10:00:00.000000Z", "2026-01-01T10:00:01.000000Z"];
+  const held = { phase: "ManualStoragePending", nodeName: "node-1", startedAt, pausedAt };
+  await setStatus("doubtful", held);
+  const run = dsnap(["abort", "--all", "--timeout", "30s"]);
+  await plane.kubectl([
+    ...["wait", "--for=jsonpath={.spec.abort}=true", "domainsnapshot/doubtful"],
+    ...["-n", namespace, "--timeout=20s"],
+  ]);
+  await setStatus("doubtful", { phase: "Failed", error: { reason: "GuestLost", message: "QEMU has exited" } });
+  expect(await run).toMatchObject({
+    code: 1,
+    out: [],
+    err: [expect.stringMatching(/^shop\/doubtful: Failed; GuestLost: .*the guest db on node node-1/)],
+  });
 });
 
 it("says which snapshot did not end in time, and takes a name or --all", async () => {
@@ -214,4 +234,5 @@ it("says which snapshot did not end in time, and takes a name or --all", async (
   expect(late).toMatchObject({ code: 1, err: [expect.stringContaining("shop/stuck")] });
   expect(await dsnap(["abort"])).toMatchObject({ code: 2, err: [expect.stringContaining("--all")] });
   expect(await dsnap(["abort", "stuck", "--all"])).toMatchObject({ code: 2 });
+  expect(await dsnap(["abort", "stuck", "--dry-run"])).toMatchObject({ code: 2 });
 });
