@@ -175,18 +175,6 @@ export class AgentFixture implements AsyncDisposable {
     );
   }
 
-  /** Resolves when the agent's Lease is there: by then it owns its state directory. */
-  async leaseRenewed(): Promise<void> {
-    await this.plane.kubectl([
-      "wait",
-      "--for=create",
-      "--timeout=30s",
-      "-n",
-      "domain-snapshot-system",
-      `lease/dsnap-agent-${nodeName}`,
-    ]);
-  }
-
   /** What the agent wrote to an object, from the API server's audit log. */
   async agentWrites(resource: string, name: string): Promise<AuditEvent[]> {
     const events = await acceptedWrites(this.plane.auditLogPath);

@@ -294,7 +294,7 @@ describe("the agent's process", () => {
   test("is alone on its state directory, and leaves in order when asked", { timeout: 60_000 }, async () => {
     const first = await fixture.startAgent([], "alone");
     onTestFinished(() => first.stop());
-    await fixture.leaseRenewed();
+    await expect.poll(() => first.log, { timeout: 30_000 }).toContain("agent started");
     const second = await fixture.startAgent([], "alone");
     onTestFinished(() => second.stop());
     expect(await second.exited).toBe(1);

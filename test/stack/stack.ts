@@ -42,6 +42,8 @@ export interface StackOptions {
   readonly progress?: (line: string) => void;
   /** What stands between agent and guest: gets the guest's monitor path, gives the one that the agent is told. */
   readonly monitorFor?: (guest: TestGuest) => Promise<string>;
+  /** What stands between our programs and the API server: gives the URL that they are told. */
+  readonly serverFor?: (plane: ControlPlane) => Promise<string>;
   /** More fields of the guest in the agent's configuration. */
   readonly domainFor?: (directory: string) => Readonly<Record<string, unknown>>;
   /** Replicas of the operator; one of them leads. */
@@ -111,7 +113,13 @@ export class Stack implements AsyncDisposable {
     });
     progress("starting operator and agent, each with its own ServiceAccount");
     const socket = (await options.monitorFor?.(guest)) ?? guest.monitorPath;
-    const programs = await preparePrograms({ plane, directory, domain: { socket, ...options.domainFor?.(directory) } });
+    const server = (await options.serverFor?.(plane)) ?? plane.server;
+    const programs = await preparePrograms({
+      plane,
+      server,
+      directory,
+      domain: { socket, ...options.domainFor?.(directory) },
+    });
     const operators = Array.from({ length: options.operators ?? 1 }, (_, index) => programs.operator(index));
     const agent = programs.agent();
     const token = join(directory, "admin.token");
@@ -248,15 +256,16 @@ interface Programs {
 /** Credentials and configuration of operator and agent. */
 async function preparePrograms(options: {
   plane: ControlPlane;
+  server: string;
   directory: string;
   domain: Readonly<Record<string, unknown>>;
 }): Promise<Programs> {
-  const { plane, directory, domain } = options;
+  const { plane, server, directory, domain } = options;
   const credentials = async (name: string, bound?: { node: string }) => {
     const tokenFile = join(directory, `${name}.token`);
     const account = { namespace: systemNamespace, name: `domain-snapshot-${name}` };
     await writeFile(tokenFile, await plane.tokenFor(account, bound), { mode: 0o600 });
-    return ["--server", plane.server, "--ca-file", plane.caFile, "--token-file", tokenFile, "--log-level", "debug"];
+    return ["--server", server, "--ca-file", plane.caFile, "--token-file", tokenFile, "--log-level", "debug"];
   };
   const operatorFlags = await credentials("operator");
   const agentFlags = await credentials("agent", { node: nodeName });
